@@ -31,12 +31,6 @@
 enum { REGION_SIZE = 64 << 20, BLOCK_SIZE = 4096, BLOCK_COUNT = REGION_SIZE / BLOCK_SIZE, GUARD_COUNT = 500 };
 enum { SMALL = 64, LARGE = 1 << 20, RUN_COUNT = 7, PICK_COUNT = 4096, CALIBRATION_ROUNDS = 16 };
 
-/* The words a region keeps per block; the ones that are not used here keep the versions as far apart as they are there. */
-struct blockWords {
-    uint32_t version;
-    uint32_t others[3];
-};
-
 union semaphoreArgument { /* the caller of semctl declares it, says semctl(2) */
     int value;
     unsigned short *values;
@@ -46,7 +40,7 @@ static volatile sig_atomic_t semaphores = -1;
 static pid_t janitor = -1;
 static int janitorPipe = -1;
 static unsigned char *region;
-static struct blockWords words[BLOCK_COUNT];
+static uint32_t *versions; /* of the blocks, one word each, behind the data */
 static unsigned char target[LARGE];
 static uint32_t picks[PICK_COUNT]; /* random blocks, made before the clock runs */
 
@@ -94,11 +88,13 @@ static void makeObjects(void) {
     atexit(removeSet);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) signal(signals[i], endBySignal);
 
-    int segment = shmget(IPC_PRIVATE, REGION_SIZE, 0600 | IPC_CREAT | SHM_NORESERVE);
+    size_t segmentSize = REGION_SIZE + BLOCK_COUNT * sizeof *versions;
+    int segment = shmget(IPC_PRIVATE, segmentSize, 0600 | IPC_CREAT | SHM_NORESERVE);
     if (segment == -1) fail("make a segment of 64 MiB");
     region = shmat(segment, NULL, 0);
     shmctl(segment, IPC_RMID, NULL); /* it goes with its last attachment */
     if (region == (void *)-1) fail("attach the segment");
+    versions = (uint32_t *)(region + REGION_SIZE);
     semaphores = semget(IPC_PRIVATE, GUARD_COUNT, 0600 | IPC_CREAT);
     if (semaphores == -1) fail("make a set of 500 semaphores");
     int id = semaphores;
@@ -107,6 +103,7 @@ static void makeObjects(void) {
     if (semctl(id, 0, SETALL, (union semaphoreArgument){.values = ones}) == -1) fail("set the semaphores to 1");
 
     memset(region, 0x5a, REGION_SIZE); /* no page is touched for the first time while the clock runs */
+    memset(versions, 0, segmentSize - REGION_SIZE);
     memset(target, 0x5a, sizeof target);
     srandom(1);
     for (int i = 0; i < PICK_COUNT; i++) picks[i] = (uint32_t)random() % BLOCK_COUNT;
@@ -142,7 +139,7 @@ static void lockedRead64(uint32_t block) { lockedRead(block, SMALL); }
 static void lockedRead4KiB(uint32_t block) { lockedRead(block, BLOCK_SIZE); }
 
 static void lockedWrite64(uint32_t block) {
-    uint32_t *version = &words[block].version;
+    uint32_t *version = &versions[block];
     take(block);
     __atomic_store_n(version, *version + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -153,7 +150,7 @@ static void lockedWrite64(uint32_t block) {
 }
 
 static void sequenceRead64(uint32_t block) {
-    const uint32_t *version = &words[block].version;
+    const uint32_t *version = &versions[block];
     uint32_t before;
     do {
         before = __atomic_load_n(version, __ATOMIC_ACQUIRE);
