@@ -26,6 +26,17 @@ async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | unde
   }
 }
 
+/** A child ended with another exit status than 0. */
+export class ExitError extends Error {
+  /** Its exit status. */
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
 /** A running child with its input and output piped. */
 export class Child implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -101,19 +112,23 @@ export class Child implements AsyncDisposable {
     await this.#closeInput();
     const status = await within(this.#ended, limitMs) ?? await this.#fail(`not done after ${limitMs} ms`);
     running.delete(this);
-    if (!status.success) throw new Error(`${this.#command}: exit status ${status.code}\n${this.#stderr}`.trimEnd());
+    if (!status.success) {
+      throw new ExitError(`${this.#command}: exit status ${status.code}\n${this.#stderr}`.trimEnd(), status.code);
+    }
     return this.#stdout;
   }
 
-  /** Ends it: asked by SIGTERM, then killed. Returns whether it ended when asked. */
-  async stop(): Promise<boolean> {
-    if (!running.delete(this)) return true;
+  /** Ends it: asked by SIGTERM, then killed. */
+  async stop(): Promise<void> {
+    if (!running.delete(this)) {
+      await this.#ended;
+      return;
+    }
     this.#kill("SIGTERM");
     const asked = await within(this.#ended, STOP_TIMEOUT_MS);
     if (asked === undefined) this.#kill("SIGKILL");
     await this.#ended;
     await this.#closeInput();
-    return asked !== undefined;
   }
 
   async #closeInput(): Promise<void> {

@@ -70,6 +70,7 @@ function formatValue(value: number, unit: Unit): string {
 function formatSpread(spread: Spread | undefined, unit: Unit | undefined): string {
   if (spread === undefined) return "-";
   const format = (value: number) => unit === undefined ? value.toFixed(2) : formatValue(value, unit);
+  if (spread.min === spread.max) return format(spread.median);
   return `${format(spread.median)} (${format(spread.min)}–${format(spread.max)})`;
 }
 

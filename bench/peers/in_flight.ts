@@ -17,6 +17,7 @@ export interface Load {
 const OFFSET_COUNT = 65_536;
 const BLOCK_SIZE = 4096;
 const STRADDLING_PERCENT = 10;
+const WARM_UP_MS = 400;
 const SAMPLES_MAX = 4_000_000;
 
 /** Reads IN_FLIGHT SECONDS SIZE REGION_SIZE. */
@@ -40,11 +41,11 @@ function randomOffsets({ size, regionSize }: Load): Float64Array {
   return offsets;
 }
 
-/** Runs the loop, a tenth longer than asked; the beginning warms up and is not counted. */
+/** Runs the loop, WARM_UP_MS longer than asked; the beginning is not counted. */
 export async function measureInFlight(load: Load, read: ReadOperation): Promise<void> {
   const offsets = randomOffsets(load);
   const latencies = new Float32Array(SAMPLES_MAX);
-  const begin = performance.now() + Math.max(load.seconds * 100, 100);
+  const begin = performance.now() + WARM_UP_MS;
   const end = begin + load.seconds * 1000;
   let started = 0;
   let counted = 0;
