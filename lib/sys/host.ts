@@ -1,0 +1,44 @@
+/** What this host is and allows: processes, users, memory limits. */
+import { ERRNO } from "../base/errno.ts";
+import { lastErrno, libc } from "./libc.ts";
+
+/** This process's id. */
+export function ownPid(): number {
+  return Deno.pid;
+}
+
+/** This process's user id. */
+export function ownUid(): number {
+  return libc().getuid();
+}
+
+/** Whether a process with that id exists here. */
+export function isAlive(pid: number): boolean {
+  return pid > 0 && (libc().kill(pid, 0) === 0 || lastErrno() === ERRNO.EPERM);
+}
+
+function readNumber(path: string, pattern: RegExp): number | undefined {
+  try {
+    const found = pattern.exec(Deno.readTextFileSync(path));
+    return found?.[1] === undefined ? undefined : Number(found[1]);
+  } catch {
+    return undefined; // not this kind of system, or hidden from us: then the kernel's own answer has to do
+  }
+}
+
+/** Bytes the kernel thinks can be had without swapping; undefined when it does not say. */
+export function availableMemory(): number | undefined {
+  const kibibytes = readNumber("/proc/meminfo", /^MemAvailable:\s+(\d+) kB/m);
+  return kibibytes === undefined ? undefined : kibibytes * 1024;
+}
+
+/** The most bytes of System V shared memory this host allows altogether (SHMALL is in pages); undefined when unknown. */
+export function sharedMemoryMax(): number | undefined {
+  const pages = readNumber("/proc/sys/kernel/shmall", /^(\d+)/);
+  return pages === undefined ? undefined : pages * 4096;
+}
+
+/** The most operations one semop may have here (SEMOPM). */
+export function semaphoreOperationsMax(): number {
+  return readNumber("/proc/sys/kernel/sem", /^\d+\s+\d+\s+(\d+)/) ?? 500;
+}

@@ -1,0 +1,206 @@
+/**
+ * Sockets by FFI, IPv4 and IPv6, for the epoll transport: non-blocking, close-on-exec, no Nagle.
+ *
+ *   - A call on a socket never blocks and never raises SIGPIPE.
+ *   - Results tell four things apart: a count, nothing now (AGAIN), the end (0 from `receive`), and broken (BROKEN).
+ */
+import { ERRNO } from "../base/errno.ts";
+import { SystemError } from "../base/errors.ts";
+import { addressOf, errnoError, lastErrno, libc, systemError } from "./libc.ts";
+import type { SharedMemory } from "./shared_memory.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_KEEPALIVE = 9;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
+const TCP_USER_TIMEOUT = 18;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
+const BACKLOG = 4096;
+const SOCKADDR_SIZE = 28;
+
+/** Nothing can be received or sent now. */
+export const AGAIN = -1;
+/** The connection is broken: close it. */
+export const BROKEN = -2;
+
+/** Where a socket listens, or who is at its other end. */
+export interface SocketAddress {
+  /** A numeric address. */
+  readonly host: string;
+  /** The port. */
+  readonly port: number;
+}
+
+function encodeAddress(host: string, port: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(SOCKADDR_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(2, port);
+  if (host.includes(":")) {
+    view.setUint16(0, AF_INET6, true);
+    bytes.set(ipv6Bytes(host), 8);
+    return bytes;
+  }
+  view.setUint16(0, AF_INET, true);
+  bytes.set(host.split(".").map(Number), 4);
+  return bytes.slice(0, 16);
+}
+
+function ipv6Bytes(host: string): Uint8Array {
+  const [head = "", tail] = host.split("::");
+  const words = (part: string): number[] => part === "" ? [] : part.split(":").map((word) => parseInt(word, 16));
+  const before = words(head);
+  const after = tail === undefined ? [] : words(tail);
+  const all = [...before, ...new Array(8 - before.length - after.length).fill(0), ...after];
+  return new Uint8Array(all.flatMap((word) => [word >> 8, word & 255]));
+}
+
+function decodeAddress(bytes: Uint8Array<ArrayBuffer>): SocketAddress {
+  const view = new DataView(bytes.buffer);
+  const port = view.getUint16(2);
+  if (view.getUint16(0, true) === AF_INET) return { host: bytes.subarray(4, 8).join("."), port };
+  const words = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
+  return { host: words.join(":").replace(/(^|:)0(:0)+(:|$)/, "::"), port };
+}
+
+function setOption(fd: number, level: number, option: number, value: number): boolean {
+  return libc().setsockopt(fd, level, option, new Uint8Array(new Int32Array([value]).buffer), 4) === 0;
+}
+
+/**
+ * A listening socket on a numeric `host`; port 0 lets the kernel choose.
+ *
+ * @throws SystemError: EADDRINUSE when the port is taken, EACCES below 1024 without the right, EADDRNOTAVAIL.
+ */
+export function listen(host: string, port: number): number {
+  const address = encodeAddress(host, port);
+  const family = host.includes(":") ? AF_INET6 : AF_INET;
+  const fd = libc().socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw systemError("socket", "make a socket");
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (libc().bind(fd, address, address.length) < 0 || libc().listen(fd, BACKLOG) < 0) {
+    const errno = lastErrno();
+    closeFd(fd);
+    throw errnoError(
+      "bind",
+      errno,
+      `listen on ${host}:${port}`,
+      errno === ERRNO.EADDRINUSE ? "another process has that port (ss -ltnp names it); choose another port" : undefined,
+    );
+  }
+  return fd;
+}
+
+/** Where a socket listens. */
+export function localAddress(fd: number): SocketAddress {
+  const bytes = new Uint8Array(SOCKADDR_SIZE);
+  const size = new Uint8Array(new Uint32Array([SOCKADDR_SIZE]).buffer);
+  if (libc().getsockname(fd, bytes, size) < 0) throw systemError("getsockname", "ask a socket for its port");
+  return decodeAddress(bytes);
+}
+
+/** A connection just accepted. */
+export interface Accepted {
+  /** Its descriptor. */
+  readonly fd: number;
+  /** Who is at the other end. */
+  readonly peer: SocketAddress;
+}
+
+/**
+ * Accepts one connection.
+ *
+ * @param silentMsMax after how long without a sign of life from the peer's kernel the connection is broken off.
+ * @returns undefined when none is waiting.
+ * @throws SystemError: EMFILE, ENFILE, ENOMEM: there is one waiting and no room for it.
+ */
+export function accept(listener: number, silentMsMax: number): Accepted | undefined {
+  const bytes = new Uint8Array(SOCKADDR_SIZE);
+  const size = new Uint8Array(new Uint32Array([SOCKADDR_SIZE]).buffer);
+  const fd = libc().accept4(listener, bytes, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) {
+    const errno = lastErrno();
+    if (errno === ERRNO.EMFILE || errno === ERRNO.ENFILE || errno === ERRNO.ENOMEM) {
+      throw errnoError("accept", errno, "accept a connection", "raise the limit of open files (ulimit -n)");
+    }
+    return undefined;
+  }
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  const seconds = Math.max(2, Math.round(silentMsMax / 1000));
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, Math.ceil(seconds / 2));
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, Math.floor(seconds / 2));
+  setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, silentMsMax);
+  return { fd, peer: decodeAddress(bytes) };
+}
+
+/** Closes a descriptor. */
+export function closeFd(fd: number): void {
+  libc().close(fd);
+}
+
+function failure(): number {
+  const errno = lastErrno();
+  return errno === ERRNO.EAGAIN || errno === ERRNO.EINTR ? AGAIN : BROKEN;
+}
+
+/** Receives at most `into.length` bytes: how many, 0 at the end of the stream, AGAIN or BROKEN. */
+export function receive(fd: number, into: Uint8Array<ArrayBuffer>): number {
+  const count = libc().recv(fd, into, BigInt(into.length), MSG_DONTWAIT);
+  return count >= 0 ? count : failure();
+}
+
+/** Sends the first `size` bytes of `from`: how many went, AGAIN or BROKEN. */
+export function send(fd: number, from: Uint8Array<ArrayBuffer>, size: number): number {
+  const count = libc().send(fd, from, BigInt(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return count >= 0 ? count : failure();
+}
+
+// struct msghdr: name 8, namelen 4 (+4), iov 8, iovlen 8, control 8, controllen 8, flags 4 (+4); struct iovec: base 8, len 8
+const messageWords = new BigUint64Array(7);
+const message = new Uint8Array(messageWords.buffer);
+const vectorWords = new BigUint64Array(4);
+const vector = new Uint8Array(vectorWords.buffer);
+
+/**
+ * Sends the first `headSize` bytes of `head` and then `size` bytes of `memory` from `offset`, in one call and without
+ * copying them on the way: how many went, AGAIN or BROKEN.
+ */
+export function sendFromMemory(
+  fd: number,
+  head: Uint8Array<ArrayBuffer>,
+  headSize: number,
+  memory: SharedMemory,
+  offset: number,
+  size: number,
+): number {
+  vectorWords[0] = addressOf(head);
+  vectorWords[1] = BigInt(headSize);
+  vectorWords[2] = memory.addressAt(offset);
+  vectorWords[3] = BigInt(size);
+  messageWords[2] = addressOf(vector);
+  messageWords[3] = 2n;
+  const count = libc().sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return count >= 0 ? count : failure();
+}
+
+/** A numeric form of a host name that {@linkcode listen} takes. @throws SystemError when it is not one of this host's. */
+export async function numericHost(host: string): Promise<string> {
+  if (/^[0-9.]+$/.test(host) || host.includes(":")) return host;
+  if (host === "localhost") return "127.0.0.1";
+  const found = await Deno.resolveDns(host, "A").catch(() => []);
+  if (found[0] === undefined) {
+    throw new SystemError("bind", "EADDRNOTAVAIL", `cannot listen on ${host}: no such host; give an address`);
+  }
+  return found[0];
+}
