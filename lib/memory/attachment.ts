@@ -1,0 +1,254 @@
+/**
+ * A region attached by a client on the server's own host: the same bytes, at the cost of a system call.
+ *
+ *   - An attachment proves itself: the segment named by its id must carry the cookie the server told. A process of another
+ *     host or IPC namespace finds another segment there, or none.
+ *   - Every operation checks under its guards that the region still serves and that no copy elsewhere stands in its way.
+ *     When it does not, the operation is "refused" and nothing was touched: ask the server over TCP.
+ *   - After "refused" because the region is gone, `isLost` is true, and the attachment is good for nothing but `detach`.
+ */
+import { SystemError } from "../base/errors.ts";
+import { Deadline } from "../base/clock.ts";
+import { isFfiAvailable } from "../sys/libc.ts";
+import { SharedMemory } from "../sys/shared_memory.ts";
+import type { GuardPlan } from "./guards.ts";
+import { FooterWord, recognise } from "./layout.ts";
+import { HOLDER_OWNED, Region } from "./region.ts";
+import type { WordWidth } from "./region.ts";
+
+/** What a server tells of its region, as far as it takes to attach it. */
+export interface AttachmentInfo {
+  /** The segment's id. */
+  readonly shmid: number;
+  /** The guard set's id. */
+  readonly semid: number;
+  /** 32 hexadecimal digits. */
+  readonly cookie: string;
+}
+
+/** How an operation ended: carried out, some guard is held by somebody, or not possible here. */
+export type Attempt = "done" | "busy" | "refused";
+
+/** Any copy elsewhere stands in the way of a write. */
+const HOLDER_SHARED = 1;
+/** Takes tried before an operation is "busy". */
+const TRIES_MAX = 3;
+/** How long a blocked wait lasts before it is looked at whether it is still wanted. */
+const SLICE_MS = 200;
+/** How long the synchronous operations wait for guards. */
+const BLOCKING_MS_MAX = 10_000;
+
+/** See the head of this file. Offsets count from the start of the region. */
+export class Attachment {
+  /** The region, as this process maps it. */
+  readonly region: Region;
+  /** Whether the region is gone for good. */
+  isLost = false;
+  readonly #plan: GuardPlan;
+  readonly #cookieWord: number;
+
+  private constructor(region: Region) {
+    this.region = region;
+    this.#plan = region.guards.plan();
+    this.#cookieWord = region.word(FooterWord.cookie);
+  }
+
+  /** Attaches the region that a server told of; or says why it cannot be. Never throws for what another host causes. */
+  static open(info: AttachmentInfo): Attachment | { readonly reason: string } {
+    if (!isFfiAvailable()) return { reason: "this program may not call the C library (--allow-ffi)" };
+    let memory: SharedMemory;
+    try {
+      memory = SharedMemory.attach(info.shmid | 0);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return {
+        reason: error.code === "EACCES"
+          ? "its memory belongs to another user (EACCES)"
+          : "its memory is not on this host, or in another IPC namespace",
+      };
+    }
+    const found = recognise(memory.bytes);
+    const region = "layout" in found ? new Region(memory, found.layout, info.semid | 0) : undefined;
+    if (!region || region.cookie !== info.cookie || !region.isServing) {
+      memory.detach();
+      return { reason: "its memory is not on this host, or in another IPC namespace" };
+    }
+    return new Attachment(region);
+  }
+
+  /** Whether the memory may be used; expects guards to be held. */
+  #check(offset: number, size: number, lowest: number): boolean {
+    const region = this.region;
+    if (!region.isServing || region.word(FooterWord.cookie) !== this.#cookieWord) {
+      this.isLost = true;
+      return false;
+    }
+    return !region.isHeldElsewhere(offset, size, lowest);
+  }
+
+  #enter(offset: number, size: number, lowest: number): Attempt {
+    if (this.isLost) return "refused";
+    const { region } = this;
+    const plan = this.#plan;
+    plan.clear();
+    region.planRange(plan, offset, size);
+    let taken = region.guards.tryTake(plan);
+    for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = region.guards.tryTake(plan);
+    if (taken === "again") return "busy";
+    if (taken === "gone") {
+      this.isLost = true;
+      return "refused";
+    }
+    if (this.#check(offset, size, lowest)) return "done";
+    region.guards.give(plan);
+    return "refused";
+  }
+
+  /** Reads `into.length` bytes from `offset`. @throws SystemError EINVAL when they are not in the region. */
+  tryRead(offset: number, into: Uint8Array): Attempt {
+    this.region.requireRange("read", offset, into.length);
+    const attempt = this.#enter(offset, into.length, HOLDER_OWNED);
+    if (attempt !== "done") return attempt;
+    this.region.readHeld(offset, into.length, into, 0);
+    this.region.guards.give(this.#plan);
+    return "done";
+  }
+
+  /** Writes `bytes` at `offset`. @throws SystemError EINVAL when they are not in the region. */
+  tryWrite(offset: number, bytes: Uint8Array): Attempt {
+    this.region.requireRange("write", offset, bytes.length);
+    const attempt = this.#enter(offset, bytes.length, HOLDER_SHARED);
+    if (attempt !== "done") return attempt;
+    this.region.writeHeld(offset, bytes, 0, bytes.length);
+    this.region.guards.give(this.#plan);
+    return "done";
+  }
+
+  /** Sets `size` bytes from `offset` to `byte`. @throws SystemError EINVAL when they are not in the region. */
+  tryFill(offset: number, size: number, byte: number): Attempt {
+    this.region.requireRange("fill", offset, size);
+    const attempt = this.#enter(offset, size, HOLDER_SHARED);
+    if (attempt !== "done") return attempt;
+    this.region.fillHeld(offset, size, byte);
+    this.region.guards.give(this.#plan);
+    return "done";
+  }
+
+  /**
+   * Replaces a word by what `change` makes of it; undefined leaves it.
+   *
+   * @returns the attempt, and the word as it was.
+   */
+  tryUpdate(
+    offset: number,
+    width: WordWidth,
+    change: (word: bigint) => bigint | undefined,
+  ): { readonly attempt: Attempt; readonly word: bigint } {
+    this.region.requireRange("update", offset, width);
+    const attempt = this.#enter(offset, width, HOLDER_SHARED);
+    if (attempt !== "done") return { attempt, word: 0n };
+    const word = this.region.wordHeld(offset, width);
+    const next = change(word);
+    if (next !== undefined) this.region.setWordHeld(offset, width, next);
+    this.region.guards.give(this.#plan);
+    return { attempt, word };
+  }
+
+  /**
+   * Lends `transfer` the region's own bytes, so that a file or socket can be copied to or from them with no buffer in
+   * between. They are the caller's only until it returns.
+   *
+   * @param lent "r" to read them, "w" to overwrite all of them.
+   */
+  tryLend(offset: number, size: number, lent: "r" | "w", transfer: (bytes: Uint8Array<ArrayBuffer>) => void): Attempt {
+    this.region.requireRange(lent === "r" ? "read" : "write", offset, size);
+    const attempt = this.#enter(offset, size, lent === "r" ? HOLDER_OWNED : HOLDER_SHARED);
+    if (attempt !== "done") return attempt;
+    try {
+      if (lent === "r") this.region.lendHeld(offset, size, transfer);
+      else this.region.lendForWriteHeld(offset, size, transfer);
+    } finally {
+      this.region.guards.give(this.#plan);
+    }
+    return "done";
+  }
+
+  /**
+   * Waits, while the event loop goes on, until the guards of a range were free for a moment.
+   *
+   * @throws the signal's reason.
+   */
+  async untilFree(offset: number, size: number, deadline: Deadline, signal?: AbortSignal): Promise<boolean> {
+    const plan = this.region.guards.plan();
+    plan.clear();
+    this.region.planRange(plan, offset, size);
+    while (!deadline.passed && !this.isLost) {
+      signal?.throwIfAborted();
+      if (!await this.region.guards.takeInBackground(plan, Math.min(SLICE_MS, deadline.leftMs))) {
+        if (this.region.guards.tryTake(plan) !== "done") continue;
+      }
+      this.region.guards.give(plan);
+      return true;
+    }
+    return false;
+  }
+
+  #blocking(call: string, offset: number, size: number, attempt: () => Attempt): void {
+    const deadline = new Deadline(BLOCKING_MS_MAX);
+    for (let result = attempt(); result !== "done"; result = attempt()) {
+      if (result === "refused") {
+        throw new SystemError(
+          call,
+          "ESTALE",
+          `cannot ${call} through memory: the region is gone or its blocks are held by a mapping`,
+        );
+      }
+      if (deadline.passed) {
+        throw new SystemError(
+          call,
+          "ETIMEDOUT",
+          `cannot ${call}: a block has been held for ${BLOCKING_MS_MAX} ms (dsm blocks)`,
+        );
+      }
+      const plan = this.region.guards.plan();
+      plan.clear();
+      this.region.planRange(plan, offset, size);
+      if (this.region.guards.takeBlocking(plan, SLICE_MS) === "done") this.region.guards.give(plan);
+    }
+  }
+
+  /**
+   * Reads without a turn of the event loop, blocking this thread while a block is held.
+   *
+   * @throws SystemError: EINVAL (out of the region), ESTALE (the region is gone), ETIMEDOUT (held for 10 s).
+   */
+  readInto(offset: number, into: Uint8Array): void {
+    if (this.tryRead(offset, into) !== "done") {
+      this.#blocking("read", offset, into.length, () => this.tryRead(offset, into));
+    }
+  }
+
+  /** Writes without a turn of the event loop. @throws as `readInto`. */
+  write(offset: number, bytes: Uint8Array): void {
+    if (this.tryWrite(offset, bytes) !== "done") {
+      this.#blocking("write", offset, bytes.length, () => this.tryWrite(offset, bytes));
+    }
+  }
+
+  /**
+   * Reads without taking a guard, as a sequence lock does: whole and current if no key-only program writes the same block.
+   *
+   * @returns false when a writer was at it; try again, or use `readInto`.
+   * @throws SystemError EINVAL when the range is not in the region.
+   */
+  readOptimistic(offset: number, into: Uint8Array): boolean {
+    this.region.requireRange("read", offset, into.length);
+    return !this.isLost && this.region.readOptimistic(offset, into);
+  }
+
+  /** Unmaps the region; the attachment may not be used afterwards. */
+  detach(): void {
+    this.isLost = true;
+    this.region.detach();
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * How a server comes to its region, and leaves it.
+ *
+ *   - Fresh: there is no segment under the key. It is made, and its footer's magic is written last of all.
+ *   - Taken over: there is one with a valid footer, of the size asked for, whose server is dead. The bytes stay as they
+ *     are, and no semaphore is reset: SEM_UNDO has already given back what the dead process held, and a holder that
+ *     lives still holds.
+ *   - Refused: anything else. A segment that is not ours is never written to.
+ *
+ * Who serves a region holds its *liveness token*, a semaphore in a small private set, taken with SEM_UNDO: the kernel
+ * gives it back however the process ends, and of two servers started at once one gets it.
+ */
+import { SystemError } from "../base/errors.ts";
+import { Deadline, pause } from "../base/clock.ts";
+import { formatSize } from "../base/units.ts";
+import { availableMemory, isAlive, ownPid, semaphoreOperationsMax, sharedMemoryMax } from "../sys/host.ts";
+import { createSet, findSet, IPC_NOWAIT, Operations, removeSet, SEM_UNDO, semop, setSize } from "../sys/semaphores.ts";
+import {
+  createSegment,
+  findSegment,
+  IPC_PRIVATE,
+  removeSegment,
+  segmentStatus,
+  SharedMemory,
+} from "../sys/shared_memory.ts";
+import {
+  FOOTER_MAGIC,
+  FooterWord,
+  LAYOUT_VERSION,
+  LOCATOR_SIZE,
+  recognise,
+  regionLayout,
+  RegionState,
+} from "./layout.ts";
+import type { RegionLayout } from "./layout.ts";
+import { Region } from "./region.ts";
+
+/** What a server asks for. */
+export interface RegionRequest {
+  /** Key of the segment; 0 for a private one. */
+  readonly shmkey: number;
+  /** Key of the guard set; 0 for a private one. */
+  readonly semkey: number;
+  /** Bytes of user data. */
+  readonly size: number;
+  /** Bytes per block. */
+  readonly blockSize: number;
+  /** What fresh bytes are. */
+  readonly fill: number;
+  /** Permission bits of segment and set. */
+  readonly mode: number;
+}
+
+/** How a server came to its region. */
+export type StartKind = "fresh" | "taken-over";
+
+/** A region and how it was come by. */
+export interface OpenedRegion {
+  /** The region, with the liveness token held by this process. */
+  readonly region: Region;
+  /** How. */
+  readonly start: StartKind;
+}
+
+/** How long another server may take between making a segment and writing its footer. */
+const CREATION_MS_MAX = 2_000;
+/** How long a stopping server waits for all guards. */
+const CLOSING_MS_MAX = 5_000;
+
+const SERVER_TOKEN = 0;
+const TOKEN_COUNT = 2;
+
+function takeToken(livenessId: number, token: number): "taken" | "held" | "gone" {
+  const operations = new Operations();
+  operations.add(token, -1, IPC_NOWAIT | SEM_UNDO);
+  operations.add(token, 0, IPC_NOWAIT | SEM_UNDO);
+  const result = semop(livenessId, operations);
+  return result === "done" ? "taken" : result === "again" ? "held" : "gone";
+}
+
+function requireRoom(layout: RegionLayout): void {
+  const available = availableMemory();
+  if (available !== undefined && layout.totalSize > available) {
+    throw new SystemError(
+      "shmget",
+      "ENOMEM",
+      `cannot offer ${formatSize(layout.size)}: this host has ${formatSize(available)} of memory available ` +
+        `(MemAvailable in /proc/meminfo); choose a smaller --size`,
+    );
+  }
+  const limit = sharedMemoryMax();
+  if (limit !== undefined && layout.totalSize > limit) {
+    throw new SystemError(
+      "shmget",
+      "ENOSPC",
+      `cannot offer ${formatSize(layout.size)}: this host allows ${formatSize(limit)} of System V shared memory ` +
+        `altogether; raise kernel.shmall or choose a smaller --size`,
+    );
+  }
+  if (layout.guardCount > semaphoreOperationsMax()) {
+    throw new SystemError(
+      "semop",
+      "E2BIG",
+      `this host lets one semop do ${semaphoreOperationsMax()} operations, a region needs ${layout.guardCount}; ` +
+        `raise the third number of kernel.sem`,
+    );
+  }
+}
+
+function initialise(memory: SharedMemory, layout: RegionLayout, request: RegionRequest): Region {
+  if (request.fill !== 0) memory.bytes.fill(request.fill, 0, layout.size);
+  const guardSet = createSet(request.semkey, layout.guardCount, request.mode);
+  if (guardSet === undefined) {
+    throw new SystemError(
+      "semget",
+      "EEXIST",
+      `semaphore key ${request.semkey} is taken by a set that belongs to no region of ours; choose another key, or, ` +
+        `if nobody uses it, remove it: ipcrm -S ${request.semkey}`,
+    );
+  }
+  let liveness: number | undefined;
+  try {
+    liveness = createSet(IPC_PRIVATE, TOKEN_COUNT, request.mode);
+    if (liveness === undefined || takeToken(liveness, SERVER_TOKEN) !== "taken") {
+      throw new SystemError("semget", "EIDRM", "the new liveness set is gone; somebody removed it: try again");
+    }
+    const view = new DataView(memory.bytes.buffer);
+    const at = (word: number): number => layout.footerOffset + word * 4;
+    view.setUint32(at(FooterWord.layoutVersion), LAYOUT_VERSION, true);
+    view.setUint32(at(FooterWord.state), RegionState.serving, true);
+    view.setBigUint64(at(FooterWord.size), BigInt(layout.size), true);
+    view.setUint32(at(FooterWord.blockSize), layout.blockSize, true);
+    view.setUint32(at(FooterWord.guardCount), layout.guardCount, true);
+    crypto.getRandomValues(memory.bytes.subarray(at(FooterWord.cookie), at(FooterWord.cookie) + 16));
+    view.setUint32(at(FooterWord.startCount), 1, true);
+    view.setUint32(at(FooterWord.epoch), 1, true);
+    view.setUint32(at(FooterWord.livenessId), liveness, true);
+    view.setUint32(at(FooterWord.serverPid), ownPid(), true);
+    view.setBigUint64(layout.totalSize - LOCATOR_SIZE, BigInt(layout.footerOffset), true);
+    view.setBigUint64(layout.footerOffset, FOOTER_MAGIC, true);
+    view.setBigUint64(layout.totalSize - 8, FOOTER_MAGIC, true);
+    return new Region(memory, layout, guardSet);
+  } catch (error) {
+    removeSet(guardSet);
+    if (liveness !== undefined) removeSet(liveness);
+    throw error;
+  }
+}
+
+async function recogniseOnceMade(memory: SharedMemory, key: number): Promise<RegionLayout> {
+  const deadline = new Deadline(CREATION_MS_MAX);
+  for (;;) {
+    const found = recognise(memory.bytes);
+    if ("layout" in found) return found.layout;
+    const creator = segmentStatus(memory.id).creatorPid;
+    // a server that is at it right now writes its footer within moments
+    if (deadline.passed || creator === ownPid() || !isAlive(creator)) {
+      throw new SystemError(
+        "shmget",
+        "EEXIST",
+        `shared memory key ${key} is not a dsm region: ${found.foreign}; choose another key, or, if nobody needs it, ` +
+          `remove it on this host: ipcrm -M ${key}`,
+      );
+    }
+    await pause(5);
+  }
+}
+
+function requireSameShape(layout: RegionLayout, request: RegionRequest): void {
+  if (layout.size === request.size && layout.blockSize === request.blockSize) return;
+  const shape = (size: number, blockSize: number): string =>
+    `--size ${formatSize(size)} --block-size ${formatSize(blockSize)}`;
+  throw new SystemError(
+    "shmget",
+    "EINVAL",
+    `shared memory key ${request.shmkey} holds a dsm region of another size: start with ` +
+      `${
+        shape(layout.size, layout.blockSize)
+      } to take it over, or remove it with its bytes: ipcrm -M ${request.shmkey}`,
+  );
+}
+
+function joinGuards(layout: RegionLayout, request: RegionRequest): number {
+  const existing = findSet(request.semkey);
+  const id = existing ?? createSet(request.semkey, layout.guardCount, request.mode) ?? findSet(request.semkey);
+  if (id !== undefined && setSize(id) === layout.guardCount) return id;
+  throw new SystemError(
+    "semget",
+    "EEXIST",
+    `semaphore key ${request.semkey} has not the ${layout.guardCount} semaphores of this region; give the region's own ` +
+      `key, or, if nobody uses that set, remove it: ipcrm -S ${request.semkey}`,
+  );
+}
+
+async function takeOver(memory: SharedMemory, request: RegionRequest): Promise<Region | "removed"> {
+  const layout = await recogniseOnceMade(memory, request.shmkey);
+  const footer = new Region(memory, layout, -1);
+  const liveness = footer.word(FooterWord.livenessId);
+  const token = takeToken(liveness, SERVER_TOKEN);
+  if (token === "held") {
+    const pid = footer.word(FooterWord.serverPid);
+    throw new SystemError(
+      "shmget",
+      "EBUSY",
+      `already running (pid ${pid}): a server has the region with key ${request.shmkey}; stop it, or choose another key`,
+    );
+  }
+  if (token === "gone") replaceLiveness(footer, liveness, request);
+  if (footer.word(FooterWord.state) === RegionState.gone) {
+    // its server was killed between its last two steps of stopping in order: finish them
+    removeSet(footer.word(FooterWord.livenessId));
+    removeSegment(memory.id);
+    return "removed";
+  }
+  requireSameShape(layout, request);
+  const region = new Region(memory, layout, joinGuards(layout, request));
+  region.setWord(FooterWord.startCount, region.word(FooterWord.startCount) + 1);
+  region.setWord(FooterWord.serverPid, ownPid());
+  region.setState("serving");
+  return region;
+}
+
+function replaceLiveness(footer: Region, old: number, request: RegionRequest): void {
+  const fresh = createSet(IPC_PRIVATE, TOKEN_COUNT, request.mode);
+  if (fresh === undefined) return;
+  takeToken(fresh, SERVER_TOKEN);
+  if (footer.replaceWord(FooterWord.livenessId, old, fresh)) return;
+  removeSet(fresh);
+  throw new SystemError("semget", "EBUSY", `another server is taking over the region with key ${request.shmkey}`);
+}
+
+/**
+ * Makes the region, or takes over the one a dead server left.
+ *
+ * @throws UsageError for an impossible size; SystemError: EEXIST (a segment or set that is not ours), EINVAL (a region of
+ * another size), EBUSY (its server is running), EACCES, ENOMEM, ENOSPC. Nothing is left behind then.
+ */
+export async function openRegion(request: RegionRequest): Promise<OpenedRegion> {
+  const layout = regionLayout(request.size, request.blockSize);
+  requireRoom(layout);
+  for (;;) {
+    const fresh = createSegment(request.shmkey, layout.totalSize, request.mode);
+    if (fresh !== undefined) return { region: openFresh(fresh, layout, request), start: "fresh" };
+    const existing = findSegment(request.shmkey);
+    if (existing === undefined) continue;
+    const memory = SharedMemory.attach(existing);
+    let region: Region | "removed" = "removed";
+    try {
+      region = await takeOver(memory, request);
+    } finally {
+      if (region === "removed") memory.detach();
+    }
+    if (region !== "removed") return { region, start: "taken-over" };
+  }
+}
+
+function openFresh(id: number, layout: RegionLayout, request: RegionRequest): Region {
+  try {
+    const memory = SharedMemory.attach(id);
+    try {
+      return initialise(memory, layout, request);
+    } catch (error) {
+      memory.detach();
+      throw error;
+    }
+  } catch (error) {
+    removeSegment(id);
+    throw error;
+  }
+}
+
+/** Why a region can no longer be served, or undefined while it can. */
+export function whyLost(region: Region): string | undefined {
+  if (setSize(region.guards.id) === undefined) return "its semaphore set was removed (ipcrm -s or -S)";
+  try {
+    const status = segmentStatus(region.memory.id);
+    return (status.mode & 0o1000) === 0 ? undefined : "its shared memory was removed (ipcrm -m or -M)";
+  } catch {
+    return "its shared memory was removed";
+  }
+}
+
+/**
+ * Stops serving in order: no attached program may begin anything (closing), those at work finish (all guards), then the
+ * set, the liveness set and the segment go. Whoever still maps it sees `gone`.
+ *
+ * @returns false when some guard was not given back within 5 s; the region is gone all the same.
+ */
+export async function closeRegion(region: Region): Promise<boolean> {
+  region.setState("closing");
+  const all = region.guards.plan();
+  all.addBlocks(0, region.layout.guardCount - 1);
+  const quiet = await region.guards.takeInBackground(all, CLOSING_MS_MAX);
+  removeSet(region.guards.id);
+  removeSet(region.word(FooterWord.livenessId));
+  region.setState("gone");
+  removeSegment(region.memory.id);
+  region.detach();
+  return quiet;
+}
