@@ -1,0 +1,358 @@
+/**
+ * The epoll transport: one thread, one synchronous loop, sockets by FFI. Per ready connection one receive, all whole
+ * frames given to the service together, all replies in one send.
+ *
+ * Runs in a Worker whose event loop never turns: whoever wants something of it signals a watched eventfd.
+ */
+import { nowMs } from "../base/clock.ts";
+import { DsmError, InvariantError, ProtocolError } from "../base/errors.ts";
+import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
+import type { SharedMemory } from "../sys/shared_memory.ts";
+import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory } from "../sys/sockets.ts";
+import type { SocketAddress } from "../sys/sockets.ts";
+import { Stash, StashBudget } from "./stash.ts";
+import { FRAME_MS_MAX, Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
+import type { Link, Service, TransportEvents, TransportOptions } from "./transport.ts";
+
+/** How often stalled peers and slow frames are looked for. */
+const SWEEP_MS = 1_000;
+/** How long no connection is accepted after there was no descriptor for one. */
+const ACCEPT_PAUSE_MS = 100;
+
+interface Pending {
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+class EpollLink implements Link {
+  state: unknown;
+  readonly stash: Stash;
+  readonly pending: Pending[] = [];
+  wanted = 0;
+  isPaused = false;
+  isClosed = false;
+  hasEnded = false;
+  interest = READABLE;
+  /** When the present frame began to arrive, or the peer last took something; see `sweep`. */
+  sinceMs = 0;
+
+  constructor(
+    readonly fd: number,
+    readonly peer: SocketAddress,
+    readonly output: Output,
+    private readonly transport: EpollTransport,
+    budget: StashBudget,
+  ) {
+    this.stash = new Stash(budget);
+  }
+
+  get isBlocked(): boolean {
+    return this.pending.length > 0 || this.isClosed;
+  }
+  hasRoomFor(size: number): boolean {
+    return this.transport.hasRoomFor(size);
+  }
+  flush(): void {
+    this.transport.flush(this);
+  }
+  sendMemory(offset: number, size: number): void {
+    this.transport.sendMemory(this, offset, size);
+  }
+  want(size: number): void {
+    this.wanted = size;
+  }
+  pause(): void {
+    this.isPaused = true;
+    this.transport.rearm(this);
+  }
+  resume(): void {
+    this.isPaused = false;
+    this.transport.resume(this);
+  }
+  close(): void {
+    this.transport.flush(this);
+    this.transport.drop(this);
+  }
+}
+
+/** The transport; `run` is its loop. */
+export class EpollTransport {
+  readonly #listener: number;
+  readonly #memory: SharedMemory;
+  readonly #service: Service;
+  readonly #events: TransportEvents;
+  readonly #options: TransportOptions;
+  readonly #epoll = new Epoll();
+  readonly #links: (EpollLink | undefined)[] = [];
+  readonly #watched = new Map<number, () => void>();
+  readonly #resumed: EpollLink[] = [];
+  readonly #output = new Output();
+  readonly #budget = new StashBudget();
+  readonly #received = new Uint8Array(RECEIVE_SIZE);
+  readonly #receivedView = new DataView(this.#received.buffer);
+  #pendingTotal = 0;
+  #isStopping = false;
+  #acceptAgainMs = 0;
+  #sweptMs = nowMs();
+
+  /** @param listener a listening descriptor; @param memory where `sendMemory` sends from. */
+  constructor(
+    listener: number,
+    memory: SharedMemory,
+    service: Service,
+    events: TransportEvents,
+    options: TransportOptions,
+  ) {
+    this.#listener = listener;
+    this.#memory = memory;
+    this.#service = service;
+    this.#events = events;
+    this.#options = options;
+    this.#epoll.add(listener, READABLE);
+  }
+
+  /** Calls `wake` whenever the descriptor `fd` (an eventfd) is readable; `wake` must make it quiet again. */
+  watch(fd: number, wake: () => void): void {
+    this.#watched.set(fd, wake);
+    this.#epoll.add(fd, READABLE);
+  }
+
+  /** Ends `run` after the present round. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Serves until `stop`; then closes every connection. */
+  run(): void {
+    while (!this.#isStopping) {
+      const count = this.#epoll.wait(this.#timeoutMs());
+      for (let i = 0; i < count; i++) this.#handle(this.#epoll.fdAt(i), this.#epoll.eventAt(i));
+      this.#feedResumed();
+      if (this.#service.nextTickMs() <= 0) this.#service.tick();
+      this.#sweep();
+    }
+    for (const link of this.#links) if (link) this.drop(link);
+    this.#epoll[Symbol.dispose]();
+  }
+
+  #timeoutMs(): number {
+    if (this.#resumed.length > 0) return 0;
+    return Math.max(0, Math.ceil(Math.min(SWEEP_MS, this.#service.nextTickMs())));
+  }
+
+  #handle(fd: number, event: number): void {
+    if (fd === this.#listener) return this.#acceptAll();
+    const wake = this.#watched.get(fd);
+    if (wake) return wake();
+    const link = this.#links[fd];
+    if (!link) return;
+    if ((event & WRITABLE) !== 0 && link.pending.length > 0) this.#drain(link);
+    if (link.isClosed) return;
+    if ((event & READABLE) !== 0 && link.interest === READABLE) return this.#guarded(link, () => this.#read(link));
+    if ((event & HUNG_UP) !== 0) this.drop(link);
+  }
+
+  #acceptAll(): void {
+    if (nowMs() < this.#acceptAgainMs) return;
+    try {
+      for (;;) {
+        const accepted = accept(this.#listener, SILENT_MS_MAX);
+        if (!accepted) return;
+        const link = new EpollLink(accepted.fd, accepted.peer, this.#output, this, this.#budget);
+        this.#links[accepted.fd] = link;
+        this.#epoll.add(accepted.fd, READABLE);
+        this.#guarded(link, () => {
+          this.#service.opened(link);
+          this.flush(link);
+        });
+      }
+    } catch (error) {
+      if (!(error instanceof DsmError) || error instanceof InvariantError) throw error;
+      this.#events.log("error", error.message);
+      this.#acceptAgainMs = nowMs() + ACCEPT_PAUSE_MS;
+      this.#epoll.modify(this.#listener, 0);
+    }
+  }
+
+  /** What one peer sends must never end the others: its connection is closed, and a line says why. */
+  #guarded(link: EpollLink, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#events.log("warn", `closed ${peerName(link.peer)}: ${error.message}`);
+      link.close();
+    }
+  }
+
+  #read(link: EpollLink): void {
+    const stash = link.stash;
+    if (link.wanted > RECEIVE_SIZE) {
+      stash.grow(link.wanted);
+      const count = receive(link.fd, stash.bytes.subarray(stash.size, link.wanted));
+      if (count <= 0) return this.#ended(link, count);
+      stash.size += count;
+      if (stash.size >= link.wanted) this.#feed(link, stash.bytes, stash.view, stash.size);
+      return;
+    }
+    const kept = stash.size;
+    let count: number;
+    if (kept === 0) {
+      count = receive(link.fd, this.#received);
+    } else {
+      this.#received.set(stash.bytes.subarray(0, kept));
+      count = receive(link.fd, this.#received.subarray(kept));
+    }
+    if (count <= 0) return this.#ended(link, count);
+    this.#feed(link, this.#received, this.#receivedView, kept + count);
+  }
+
+  #ended(link: EpollLink, result: number): void {
+    if (result === AGAIN) return;
+    link.hasEnded = true;
+    // what was answered before the peer's end still goes out
+    if (result === BROKEN || link.pending.length === 0) return this.drop(link);
+    this.rearm(link);
+  }
+
+  #feed(link: EpollLink, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): void {
+    link.wanted = 0;
+    const consumed = this.#service.received(link, bytes, view, size);
+    this.flush(link);
+    if (link.isClosed) return;
+    if (consumed > 0 || link.sinceMs === 0) link.sinceMs = nowMs();
+    link.stash.keep(bytes, consumed, size);
+    if (link.wanted > RECEIVE_SIZE) link.stash.grow(link.wanted);
+  }
+
+  #feedResumed(): void {
+    for (let i = 0, count = this.#resumed.length; i < count; i++) {
+      const link = this.#resumed[i] as EpollLink;
+      if (link.isClosed || link.isPaused || link.pending.length > 0) continue;
+      this.#guarded(link, () => this.#feedStash(link));
+      this.rearm(link);
+    }
+    this.#resumed.splice(0, this.#resumed.length);
+  }
+
+  #feedStash(link: EpollLink): void {
+    const stash = link.stash;
+    if (stash.size === 0 || stash.size < link.wanted) return;
+    if (stash.size > RECEIVE_SIZE) return this.#feed(link, stash.bytes, stash.view, stash.size);
+    this.#received.set(stash.bytes.subarray(0, stash.size));
+    this.#feed(link, this.#received, this.#receivedView, stash.size);
+  }
+
+  /** For links: has `received` called again with what is stashed, soon. */
+  resume(link: EpollLink): void {
+    this.#resumed.push(link);
+  }
+
+  /** For links: waits for what the link can do next. */
+  rearm(link: EpollLink): void {
+    if (link.isClosed) return;
+    const interest = link.pending.length > 0 ? WRITABLE : link.isPaused || link.hasEnded ? 0 : READABLE;
+    if (interest === link.interest) return;
+    link.interest = interest;
+    this.#epoll.modify(link.fd, interest);
+  }
+
+  /** For links: whether `size` bytes may be kept for a peer that does not take them at once. */
+  hasRoomFor(size: number): boolean {
+    return this.#pendingTotal === 0 || this.#pendingTotal + size <= PENDING_TOTAL_MAX;
+  }
+
+  /** For links: sends what is in the output. */
+  flush(link: EpollLink): void {
+    const output = this.#output;
+    const size = output.size;
+    if (size === 0) return;
+    output.size = 0;
+    if (link.isClosed) return;
+    if (link.pending.length > 0) return this.#keep(link, output.bytes.slice(0, size));
+    const sent = send(link.fd, output.bytes, size);
+    if (sent === size) return;
+    if (sent === BROKEN) return this.drop(link);
+    this.#keep(link, output.bytes.slice(Math.max(0, sent), size));
+  }
+
+  /** For links: sends what is in the output, and then a part of the region, without a copy as far as the peer takes it. */
+  sendMemory(link: EpollLink, offset: number, size: number): void {
+    const output = this.#output;
+    const headSize = output.size;
+    output.size = 0;
+    if (link.isClosed) return;
+    let sent = 0;
+    if (link.pending.length === 0) {
+      sent = Math.max(0, this.#sendBoth(link, headSize, offset, size));
+      if (link.isClosed || sent === headSize + size) return;
+    }
+    if (sent < headSize) this.#keep(link, output.bytes.slice(sent, headSize));
+    const rest = Math.max(0, sent - headSize);
+    this.#keep(link, this.#memory.bytes.slice(offset + rest, offset + size));
+  }
+
+  #sendBoth(link: EpollLink, headSize: number, offset: number, size: number): number {
+    const sent = sendFromMemory(link.fd, this.#output.bytes, headSize, this.#memory, offset, size);
+    if (sent === BROKEN) this.drop(link);
+    return sent;
+  }
+
+  #keep(link: EpollLink, bytes: Uint8Array<ArrayBuffer>): void {
+    if (link.pending.length === 0) link.sinceMs = nowMs();
+    link.pending.push({ bytes });
+    this.#pendingTotal += bytes.length;
+    this.rearm(link);
+  }
+
+  #drain(link: EpollLink): void {
+    for (;;) {
+      const first = link.pending[0];
+      if (!first) break;
+      const sent = send(link.fd, first.bytes, first.bytes.length);
+      if (sent === AGAIN) return;
+      if (sent === BROKEN) return this.drop(link);
+      link.sinceMs = nowMs();
+      this.#pendingTotal -= sent;
+      if (sent < first.bytes.length) first.bytes = first.bytes.subarray(sent);
+      else link.pending.shift();
+    }
+    if (link.hasEnded) return this.drop(link);
+    this.rearm(link);
+    if (!link.isPaused) this.resume(link);
+  }
+
+  #sweep(): void {
+    const now = nowMs();
+    if (this.#acceptAgainMs !== 0 && now >= this.#acceptAgainMs) {
+      this.#acceptAgainMs = 0;
+      this.#epoll.modify(this.#listener, READABLE);
+    }
+    if (now - this.#sweptMs < SWEEP_MS) return;
+    this.#sweptMs = now;
+    for (const link of this.#links) {
+      if (!link) continue;
+      if (link.pending.length > 0 && now - link.sinceMs > this.#options.stallMsMax) {
+        this.#events.log(
+          "warn",
+          `closed ${peerName(link.peer)}: it did not take its replies for ${this.#options.stallMsMax} ms`,
+        );
+        this.drop(link);
+      } else if (link.stash.size > 0 && !link.isPaused && now - link.sinceMs > FRAME_MS_MAX) {
+        this.#events.log("warn", `closed ${peerName(link.peer)}: a frame did not arrive within ${FRAME_MS_MAX} ms`);
+        this.drop(link);
+      }
+    }
+  }
+
+  /** For links: closes at once. */
+  drop(link: EpollLink): void {
+    if (link.isClosed) return;
+    link.isClosed = true;
+    this.#links[link.fd] = undefined;
+    for (const { bytes } of link.pending) this.#pendingTotal -= bytes.length;
+    link.pending.length = 0;
+    link.stash.clear();
+    closeFd(link.fd);
+    this.#service.closed(link);
+  }
+}
