@@ -1,0 +1,137 @@
+/**
+ * What a config server does with the bytes that reach its port.
+ *
+ *   - Who connects from this host is greeted at once in the classic way. A native client has sent its hello by then or
+ *     does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original did.
+ *   - From beyond this host nothing is said first.
+ */
+import { nowMs } from "../base/clock.ts";
+import { ProtocolError } from "../base/errors.ts";
+import type { Space } from "../config/space.ts";
+import type { Link, Service } from "../net/transport.ts";
+import { encodeGreeting } from "../wire/classic.ts";
+import type { GreetedServer } from "../wire/classic.ts";
+import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../wire/frame.ts";
+import type { Header } from "../wire/frame.ts";
+import { MAGIC, PREFIX_SIZE, TOKEN_SIZE } from "../wire/messages.ts";
+import type { Fields, MessageName } from "../wire/messages.ts";
+import { isLoopback } from "./loopback.ts";
+import { acceptHello, startsNative } from "./native_hello.ts";
+
+/** How long after the greeting a native client has for its hello. */
+const HELLO_MS_MAX = 500;
+
+/** What a config service tells. */
+export interface ConfigSource {
+  /** The space as it is now. */
+  readonly space: Space;
+  /** The servers as the greeting names them: with addresses where their names could be resolved. */
+  readonly greeted: readonly GreetedServer[];
+}
+
+class Conversation {
+  dialect: "unknown" | "native" = "unknown";
+  isWelcome = false;
+  readonly dueMs = nowMs() + HELLO_MS_MAX;
+}
+
+/** A config server's side of every connection. */
+export class ConfigService implements Service {
+  readonly #source: ConfigSource;
+  readonly #silent = new Set<Link>();
+
+  /** @param source asked anew for every answer. */
+  constructor(source: ConfigSource) {
+    this.#source = source;
+  }
+
+  /** See {@linkcode Service}. */
+  opened(link: Link): void {
+    link.state = new Conversation();
+    this.#silent.add(link);
+    if (isLoopback(link.peer.host)) this.#put(link, encodeGreeting(this.#source.greeted));
+  }
+
+  /** See {@linkcode Service}. */
+  closed(link: Link): void {
+    this.#silent.delete(link);
+  }
+
+  /** See {@linkcode Service}. */
+  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): number {
+    const talk = link.state as Conversation;
+    let at = 0;
+    if (talk.dialect === "unknown") {
+      if (!startsNative(bytes, size)) return 0;
+      talk.dialect = "native";
+      this.#silent.delete(link);
+      at = MAGIC.length;
+    }
+    while (size - at >= PREFIX_SIZE && !link.isBlocked) {
+      const { headerSize, payloadSize } = frameSizes(view, at);
+      const end = at + PREFIX_SIZE + headerSize + payloadSize;
+      if (payloadSize > 0) throw new ProtocolError("a payload that no request to a config server has");
+      if (end > size) {
+        link.want(end - at);
+        break;
+      }
+      const header = decodeHeader(bytes.subarray(at + PREFIX_SIZE, end));
+      requirePayload(header.name, payloadSize);
+      this.#answer(link, talk, header);
+      at = end;
+    }
+    return at;
+  }
+
+  #answer(link: Link, talk: Conversation, header: Header): void {
+    if (!talk.isWelcome && header.name !== "hello") throw new ProtocolError(`${header.name} before hello`);
+    switch (header.name) {
+      case "hello": {
+        const version = acceptHello(header.fields);
+        talk.isWelcome = true;
+        this.#put(link, MAGIC);
+        return this.#reply(link, header.id, "welcome", {
+          version,
+          role: "config",
+          token: new Uint8Array(TOKEN_SIZE),
+          resumed: false,
+        });
+      }
+      case "ping":
+        return this.#reply(link, header.id, "pong", {});
+      case "layout": {
+        const { space } = this.#source;
+        return this.#reply(link, header.id, "layoutReply", { revision: space.revision, servers: space.toRows() });
+      }
+      default:
+        return this.#reply(link, header.id, "error", {
+          code: "ENOSYS",
+          message: `this is a config server; it does not answer ${header.name}`,
+        });
+    }
+  }
+
+  #reply<N extends MessageName>(link: Link, id: number, name: N, fields: Fields<N>): void {
+    this.#put(link, encodeFrame(name, { id, incarnation: 0, epoch: 0 }, fields));
+  }
+
+  #put(link: Link, bytes: Uint8Array): void {
+    if (!link.output.hasRoom(bytes.length)) link.flush();
+    link.output.bytes.set(bytes, link.output.size);
+    link.output.size += bytes.length;
+  }
+
+  /** See {@linkcode Service}. */
+  nextTickMs(): number {
+    let next = Infinity;
+    const now = nowMs();
+    for (const link of this.#silent) next = Math.min(next, Math.max(0, (link.state as Conversation).dueMs - now));
+    return next;
+  }
+
+  /** See {@linkcode Service}. */
+  tick(): void {
+    const now = nowMs();
+    for (const link of [...this.#silent]) if ((link.state as Conversation).dueMs <= now) link.close();
+  }
+}
