@@ -1,7 +1,10 @@
 /** Every role of dsm, in the order of the help, and the names of older programs that are roles too. */
 import config from "../deno.json" with { type: "json" };
 import type { Program } from "../lib/cli/command.ts";
+import { client } from "./client.ts";
 import { completionsOf } from "./completions.ts";
+import { config as configRole } from "./config.ts";
+import { server } from "./server.ts";
 
 /** dsm and all its commands. */
 export const PROGRAM: Program = {
@@ -14,6 +17,9 @@ export const PROGRAM: Program = {
     ["dsm client read 0 5", "read them back"],
   ],
   commands: [
+    configRole,
+    server,
+    client,
     completionsOf(() => PROGRAM),
   ],
 };

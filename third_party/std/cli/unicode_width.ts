@@ -1,6 +1,10 @@
 /**
- * Stand-in for `jsr:@std/cli/unicode-width`: the genuine code from npm, with types of our own. docs/DEPENDENCIES.md
- * says why.
+ * Stand-in for `jsr:@std/cli/unicode-width`. The npm copy of the genuine code lacks its data file, so another well-kept
+ * package does the counting. docs/DEPENDENCIES.md says why.
  */
-// @ts-types="./unicode_width.d.ts"
-export * from "npm:deno-std@1.4.0/cli/unicode_width.js";
+import stringWidth from "npm:string-width@7.2.0";
+
+/** How many columns `str` takes at a terminal. */
+export function unicodeWidth(str: string): number {
+  return stringWidth(str);
+}

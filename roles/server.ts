@@ -1,0 +1,106 @@
+/** `dsm server`: a memory server. */
+import { UsageError } from "../lib/base/errors.ts";
+import { command } from "../lib/cli/command.ts";
+import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { startLog } from "../lib/cli/logging.ts";
+import { say } from "../lib/cli/output.ts";
+import { MemoryServer } from "../lib/node/memory_server.ts";
+import { requireLoopback } from "../lib/node/loopback.ts";
+import { STALL_MS_MAX } from "../lib/net/transport.ts";
+
+const EXIT_LOST = 1;
+
+function parseMode(text: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw new UsageError(`--mode is three octal digits such as 0600, not ${text}`);
+  return parseInt(text, 8);
+}
+
+/** See the head of this file. */
+export const server = command({
+  name: "server",
+  about: "offer this host's memory: the home of one region",
+  details:
+    `The region lies in System V shared memory (SHMKEY) guarded by a semaphore set (SEMKEY). A server that is killed loses
+nothing: the next one started with the same keys takes the bytes over. Stopped in order (Ctrl-C, SIGTERM, or a line on
+standard input) it removes both, unless --keep.`,
+  examples: [
+    ["dsm server", "port 9734, keys 1238 and 1234, 64 MiB"],
+    ["dsm server 9734 1238 1234", "the same, as the first ancestor wrote it"],
+    [
+      "dsm server 9734 1238 1234 --size 10 --block-size 2 --fill -",
+      "the ancestor's own region: 10 bytes in blocks of 2",
+    ],
+    ["dsm server 0 0 0 --size 1GiB", "a port of the kernel's choice, private keys"],
+  ],
+  args: {
+    port: { kind: "port", about: "where to listen; 0: the kernel chooses", default: 9734 },
+    shmkey: { kind: "key", about: "key of the shared memory; 0: private", default: 1238 },
+    semkey: { kind: "key", about: "key of the semaphore set; 0: private", default: 1234 },
+  },
+  options: {
+    size: { kind: "size", about: "bytes of the region, a multiple of the block size", default: 64 * 1024 * 1024 },
+    blockSize: { kind: "size", about: "bytes that are locked together", default: 4096 },
+    fill: { kind: "string", about: "what fresh bytes are: one character, or a number from 0 to 255", default: "0" },
+    mode: { kind: "string", about: "permissions of memory and semaphores", default: "0600" },
+    host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
+    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    transport: {
+      kind: "string",
+      about: "how connections are served",
+      choices: ["auto", "epoll", "deno"],
+      default: "auto",
+    },
+    hold: { kind: "time", about: "how long each operation keeps its blocks, for a lecture hall", default: 0 },
+    stall: {
+      kind: "time",
+      about: "close a client that does not take its replies for that long",
+      default: STALL_MS_MAX,
+    },
+    keep: { kind: "boolean", about: "leave memory and semaphores when stopped, for the next server" },
+  },
+  async run({ port, shmkey, semkey }, options, shared) {
+    requireLoopback(options.host, options.insecure);
+    const log = startLog("server", shared);
+    const memory = await MemoryServer.start({
+      port,
+      shmkey,
+      semkey,
+      host: options.host,
+      size: options.size,
+      blockSize: options.blockSize,
+      fill: parseFill(options.fill),
+      mode: parseMode(options.mode),
+      transport: options.transport,
+      holdMs: options.hold,
+      stallMsMax: options.stall,
+    }, log);
+    readiness("server", { host: memory.host, port: memory.port }, {
+      shmkey,
+      semkey,
+      size: options.size,
+      block: options.blockSize,
+      start: memory.start,
+      transport: memory.transport,
+    });
+    const lost = new AbortController();
+    memory.lost.then((reason) => lost.abort(reason));
+    const reason = await untilStopped({ signal: lost.signal });
+    if (lost.signal.aborted) {
+      await memory.stop(false);
+      say(`dsm: server ${memory.host}:${memory.port} stopped serving: ${reason}; its bytes are gone, start it again`);
+      return EXIT_LOST;
+    }
+    log("info", `stopping: ${reason}`);
+    if (!await memory.stop(options.keep)) {
+      log("warn", "somebody kept a block longer than 5 s; its memory was removed all the same");
+    }
+    return 0;
+  },
+});
+
+/** One character stands for its code, a number from 0 to 255 for itself; `0` to `9` are numbers. */
+function parseFill(text: string): number {
+  if (/^\d+$/.test(text) && Number(text) <= 255) return Number(text);
+  if (text.length === 1 && text.charCodeAt(0) <= 255) return text.charCodeAt(0);
+  throw new UsageError(`--fill is one character or a number from 0 to 255, not ${text}`);
+}

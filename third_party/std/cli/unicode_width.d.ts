@@ -1,2 +1,0 @@
-/** How many columns a terminal needs for `str`. */
-export function unicodeWidth(str: string): number;
