@@ -7,14 +7,14 @@
  * Medians of several runs in turns, in nanoseconds per operation, as one line of JSON. The region must have been written
  * before, so that no page is touched for the first time here.
  */
-import { connect } from "./dsm.ts";
-import type { Attachment } from "./dsm.ts";
+import { type Attachment, connect } from "../../mod.ts";
 
 const BLOCK_SIZE = 4096;
 const MIB = 2 ** 20;
 const RUN_COUNT = 7;
 const PICK_COUNT = 4096;
-const CALIBRATION_ROUNDS = 2000;
+const CALIBRATION_ROUNDS = 100;
+const WARM_UP_MS = 100;
 
 type Operation = (offset: number) => void;
 
@@ -26,7 +26,9 @@ function operationsOf(region: Attachment): Record<string, Operation> {
     lockedRead64: (offset) => region.readInto(offset, small),
     lockedWrite64: (offset) => region.write(offset, small),
     lockedRead4KiB: (offset) => region.readInto(offset, block),
-    sequenceRead64: (offset) => region.readOptimistic(offset, small),
+    sequenceRead64: (offset) => {
+      while (!region.readOptimistic(offset, small));
+    },
     copy1MiB: (offset) => region.readInto(offset, large),
   };
 }
@@ -49,13 +51,14 @@ function median(values: readonly number[]): number {
 
 const [host, port, regionSize, milliseconds] = Deno.args;
 await using cluster = await connect({ config: `${host}:${port}`, attach: true });
+await cluster.read(0, 1); // a server is reached, and attached, when it is first asked
 const region = cluster.attachments[0];
 if (region === undefined) throw new Error("the cluster's server is not attached; the benchmark needs it on this host");
 const offsets = randomOffsets(Number(regionSize));
 const plans = Object.entries(operationsOf(region)).map(([name, operation]) => {
-  const roughNs = runNs(operation, offsets, name === "copy1MiB" ? 20 : CALIBRATION_ROUNDS);
-  const warm = Math.ceil(Number(milliseconds) * 1e6 / roughNs);
-  const rounds = Math.ceil(Number(milliseconds) * 1e6 / runNs(operation, offsets, warm)); // compiled by now
+  const roughNs = runNs(operation, offsets, CALIBRATION_ROUNDS);
+  const warmNs = runNs(operation, offsets, Math.ceil(WARM_UP_MS * 1e6 / roughNs)); // compiled for good after that
+  const rounds = Math.ceil(Number(milliseconds) * 1e6 / warmNs);
   return { name, operation, rounds, samples: [] as number[] };
 });
 for (let run = 0; run < RUN_COUNT; run++) {

@@ -3,7 +3,7 @@
  *
  *     dsm_client.ts CONFIG_HOST CONFIG_PORT IN_FLIGHT SECONDS SIZE REGION_SIZE
  */
-import { connect } from "./dsm.ts";
+import { connect } from "../../mod.ts";
 import { measureInFlight, parseLoad } from "./in_flight.ts";
 
 const [host, port, ...words] = Deno.args;
