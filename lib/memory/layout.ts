@@ -45,6 +45,7 @@ export const FooterWord = {
   livenessId: 16,
   serverPid: 17,
   suspectCount: 18,
+  guardSetId: 19,
   suspects: 32,
 } as const;
 

@@ -136,6 +136,7 @@ function initialise(memory: SharedMemory, layout: RegionLayout, request: RegionR
     view.setUint32(at(FooterWord.epoch), 1, true);
     view.setUint32(at(FooterWord.livenessId), liveness, true);
     view.setUint32(at(FooterWord.serverPid), ownPid(), true);
+    view.setUint32(at(FooterWord.guardSetId), guardSet, true);
     view.setBigUint64(layout.totalSize - LOCATOR_SIZE, BigInt(layout.footerOffset), true);
     view.setBigUint64(layout.footerOffset, FOOTER_MAGIC, true);
     view.setBigUint64(layout.totalSize - 8, FOOTER_MAGIC, true);
@@ -216,6 +217,7 @@ async function takeOver(memory: SharedMemory, request: RegionRequest): Promise<R
   const region = new Region(memory, layout, joinGuards(layout, request));
   region.setWord(FooterWord.startCount, region.word(FooterWord.startCount) + 1);
   region.setWord(FooterWord.serverPid, ownPid());
+  region.setWord(FooterWord.guardSetId, region.guards.id);
   region.setState("serving");
   return region;
 }
@@ -267,6 +269,27 @@ function openFresh(id: number, layout: RegionLayout, request: RegionRequest): Re
     removeSegment(id);
     throw error;
   }
+}
+
+/**
+ * Removes the region under `key` if it is one of ours and nobody serves it: what a server that was killed has left.
+ *
+ * @returns whether there was one to remove. Anything else under the key is left alone.
+ */
+export function removeAbandoned(key: number): boolean {
+  const id = key === IPC_PRIVATE ? undefined : findSegment(key);
+  if (id === undefined) return false;
+  using memory = SharedMemory.attach(id);
+  const found = recognise(memory.bytes);
+  if ("foreign" in found) return false;
+  const footer = new Region(memory, found.layout, -1);
+  const liveness = footer.word(FooterWord.livenessId);
+  if (takeToken(liveness, SERVER_TOKEN) === "held") return false;
+  const guardSet = footer.word(FooterWord.guardSetId);
+  if (setSize(guardSet) === found.layout.guardCount) removeSet(guardSet);
+  removeSet(liveness);
+  footer.setState("gone");
+  return removeSegment(id);
 }
 
 /** Why a region can no longer be served, or undefined while it can. */

@@ -334,6 +334,11 @@ export class Cluster implements AsyncDisposable {
     }));
   }
 
+  /** What one server tells of its region. @throws as {@linkcode Cluster.read}. */
+  regionInfo(server: number, options?: RequestOptions): Promise<Fields<"regionInfoReply">> {
+    return this.#link(server).info(this.#options(options));
+  }
+
   /** The state of the guards and the suspect blocks of one server. @throws as {@linkcode Cluster.read}. */
   async blockStates(server: number, options?: RequestOptions): Promise<Fields<"blockStatesReply">> {
     const { header } = await this.#link(server).channel.request("blockStates", {}, true, this.#options(options));

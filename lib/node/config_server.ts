@@ -28,7 +28,8 @@ export interface ConfigServerRequest {
   readonly port: number;
 }
 
-async function readConfig(file: string): Promise<ConfiguredServer[]> {
+/** Reads and parses a config file. @throws ConfigError, also when there is no such file. */
+export async function readConfig(file: string): Promise<ConfiguredServer[]> {
   let text: string;
   try {
     text = await Deno.readTextFile(file);

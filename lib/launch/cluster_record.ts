@@ -1,0 +1,85 @@
+/**
+ * What `dsm up` has running, written down for `dsm down`: one file per config server's port.
+ *
+ * A process is named by its id and the moment it started, so that a number the kernel has given to somebody else since is
+ * never taken for it.
+ */
+
+/** One process. */
+export interface ProcessRecord {
+  /** A name for people. */
+  readonly name: string;
+  /** Its id. */
+  readonly pid: number;
+  /** When it started, in clock ticks since boot, as /proc has it; "" where there is none. */
+  readonly started: string;
+}
+
+/** A cluster that was started. */
+export interface ClusterRecord {
+  /** `host:port` of the config server. */
+  readonly config: string;
+  /** The `dsm up` that watches it. */
+  readonly up: ProcessRecord;
+  /** The roles it started. */
+  readonly children: readonly ProcessRecord[];
+  /** Keys of the regions. */
+  readonly shmkeys: readonly number[];
+}
+
+/** Where state of dsm's is kept: `$XDG_STATE_HOME/dsm`, else `~/.local/state/dsm`. */
+export function stateDirectory(): string {
+  const base = Deno.env.get("XDG_STATE_HOME") || `${Deno.env.get("HOME") || "/tmp"}/.local/state`;
+  return `${base}/dsm`;
+}
+
+/** The file for the cluster whose config server has `port`. */
+export function recordFile(port: number): string {
+  return `${stateDirectory()}/up-${port}.json`;
+}
+
+/** When process `pid` started; "" when there is no such process, or no /proc. */
+export function startOf(pid: number): string {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return state === "Z" ? "" : rest[18] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Names a process. */
+export function recordOf(name: string, pid: number): ProcessRecord {
+  return { name, pid, started: startOf(pid) };
+}
+
+/** Whether that very process still runs. */
+export function isRunning(record: ProcessRecord): boolean {
+  return record.started !== "" && startOf(record.pid) === record.started;
+}
+
+/** Writes a record, replacing what was there. */
+export async function writeRecord(port: number, record: ClusterRecord): Promise<void> {
+  await Deno.mkdir(stateDirectory(), { recursive: true, mode: 0o700 });
+  const temporary = `${recordFile(port)}.${Deno.pid}`;
+  await Deno.writeTextFile(temporary, JSON.stringify(record), { mode: 0o600 });
+  await Deno.rename(temporary, recordFile(port));
+}
+
+/** Reads the record of the cluster whose config server has `port`; undefined when there is none. */
+export async function readRecord(port: number): Promise<ClusterRecord | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(recordFile(port))) as ClusterRecord;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Removes a record. */
+export async function removeRecord(port: number): Promise<void> {
+  await Deno.remove(recordFile(port)).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
