@@ -1,10 +1,14 @@
 /** Every role of dsm, in the order of the help, and the names of older programs that are roles too. */
 import config from "../deno.json" with { type: "json" };
 import type { Program } from "../lib/cli/command.ts";
+import { blocks } from "./blocks.ts";
 import { client } from "./client.ts";
 import { completionsOf } from "./completions.ts";
 import { config as configRole } from "./config.ts";
+import { down } from "./down.ts";
 import { server } from "./server.ts";
+import { status } from "./status.ts";
+import { up } from "./up.ts";
 
 /** dsm and all its commands. */
 export const PROGRAM: Program = {
@@ -17,9 +21,13 @@ export const PROGRAM: Program = {
     ["dsm client read 0 5", "read them back"],
   ],
   commands: [
+    up,
+    down,
+    status,
+    blocks,
+    client,
     configRole,
     server,
-    client,
     completionsOf(() => PROGRAM),
   ],
 };

@@ -1,9 +1,9 @@
 /** What a client does, the same at a prompt and in a script. */
 import { UsageError } from "../../lib/base/errors.ts";
-import { approximateSize, formatSize } from "../../lib/base/units.ts";
+import { print } from "../../lib/cli/output.ts";
 import { Progress } from "../../lib/cli/progress.ts";
-import { printRows, table } from "../../lib/cli/table.ts";
-import type { Cluster, ServerInfo } from "../../lib/node/cluster.ts";
+import type { Cluster } from "../../lib/node/cluster.ts";
+import { reachTable, serverRows } from "../cluster/server_table.ts";
 
 /** @throws UsageError unless `start` is not after `end`. */
 export function sizeOf(start: number, end: number): number {
@@ -48,45 +48,8 @@ async function openFile(file: string, options: Deno.OpenOptions): Promise<Deno.F
   }
 }
 
-/** One row of `info`. */
-function infoRow(server: ServerInfo): Record<string, string | number | boolean | null> {
-  return {
-    server: server.name,
-    base: server.base,
-    size: server.size,
-    blockSize: server.blockSize,
-    alive: server.isAlive,
-    way: server.way ?? null,
-    transport: server.region?.transport ?? null,
-    connections: server.region?.connectionCount ?? null,
-    operations: server.region?.operationCount ?? null,
-    bytes: server.region?.byteCount ?? null,
-    suspects: server.region?.suspectCount ?? null,
-    starts: server.region?.startCount ?? null,
-    note: server.reason,
-  };
-}
-
 /** Prints what is known of the servers. */
 export async function printInfo(cluster: Cluster, json: boolean): Promise<void> {
-  const rows = (await cluster.info()).map(infoRow);
-  if (json) return printRows(rows, [], { json });
-  console.log(infoTable(rows));
-  console.log(`${formatSize(cluster.size)} (${cluster.size} bytes) on ${rows.length} server(s)`);
-}
-
-function infoTable(rows: Record<string, string | number | boolean | null>[]): string {
-  return table(rows, [
-    { key: "server" },
-    { key: "base" },
-    { key: "size", show: (row) => approximateSize(Number(row.size)) },
-    { key: "blockSize", show: (row) => approximateSize(Number(row.blockSize)) },
-    { key: "way", show: (row) => row.alive ? String(row.way ?? "-") : "down" },
-    { key: "transport" },
-    { key: "connections" },
-    { key: "operations" },
-    { key: "suspects" },
-    { key: "starts" },
-    { key: "note" },
-  ]);
+  const rows = await serverRows(cluster);
+  print(json ? JSON.stringify(rows) : reachTable(rows, cluster.size));
 }

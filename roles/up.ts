@@ -1,0 +1,118 @@
+/** `dsm up`: a whole cluster on this host. */
+import { UsageError } from "../lib/base/errors.ts";
+import { formatEndpoint, parseEndpoint } from "../lib/base/units.ts";
+import { command } from "../lib/cli/command.ts";
+import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { selfCommand } from "../lib/cli/executable.ts";
+import { say } from "../lib/cli/output.ts";
+import { styleFor } from "../lib/cli/style.ts";
+import type { Shared } from "../lib/cli/shared.ts";
+import { recordOf, removeRecord, writeRecord } from "../lib/launch/cluster_record.ts";
+import { LocalCluster } from "../lib/launch/local_cluster.ts";
+import type { ServerPlan } from "../lib/launch/local_cluster.ts";
+import { requireLoopback } from "../lib/node/loopback.ts";
+import { detach } from "./cluster/detach.ts";
+import { planFromFile, planLocal } from "./cluster/plan.ts";
+
+const EXIT_INTERRUPTED = 1;
+
+function tagger(): (name: string, line: string) => void {
+  const style = styleFor(Deno.stderr);
+  const looks = [style.cyan, style.green, style.yellow, style.magenta, style.blue];
+  const names: string[] = [];
+  return (name, line) => {
+    if (!names.includes(name)) names.push(name);
+    const look = looks[names.indexOf(name) % looks.length] as (text: string) => string;
+    say(`${look(`[${name}]`)} ${line}`);
+  };
+}
+
+/** See the head of this file. */
+export const up = command({
+  name: "up",
+  about: "start a whole cluster on this host; Ctrl-C stops it and leaves nothing",
+  details:
+    `Without --local it starts the servers of FILE (config.txt) that are on this host, and the config server. A server that
+dies is told of, with the command that starts it again: its bytes are still there.`,
+  examples: [
+    ["dsm up", "the servers of ./config.txt, config server on 9740"],
+    ["dsm up --local 3", "three servers on ports 9800, 9802, 9804"],
+    ["dsm up --local 3 -d; dsm down", "in the background, and its end"],
+  ],
+  args: {
+    file: { kind: "string", about: "the servers, in the order of the space [default: config.txt]", optional: true },
+  },
+  options: {
+    local: {
+      kind: "integer",
+      about: "this many servers on this host instead of a file",
+      optional: true,
+      min: 1,
+      max: 64,
+    },
+    detach: { kind: "boolean", short: "d", about: "go on in the background once everything is ready" },
+    port: { kind: "port", about: "the config server's port; 0: the kernel chooses", default: 9740 },
+    basePort: { kind: "port", about: "the first server's port with --local; 0: the kernel chooses", default: 9800 },
+    size: { kind: "size", about: "bytes of each region, unless the file says", default: 64 * 1024 * 1024 },
+    blockSize: { kind: "size", about: "bytes that are locked together, unless the file says", default: 4096 },
+    fill: { kind: "string", about: "what fresh bytes are", default: "0" },
+    transport: {
+      kind: "string",
+      about: "how connections are served",
+      choices: ["auto", "epoll", "deno"],
+      default: "auto",
+    },
+    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+  },
+  async run({ file }, options, shared) {
+    if (options.local !== undefined && file !== undefined) {
+      throw new UsageError(`either a file (${file}) or --local, not both`);
+    }
+    if (options.detach) return await detach();
+    const plan = options.local === undefined
+      ? await planFromFile(file ?? "config.txt", options)
+      : planLocal(options.local, options);
+    for (const server of plan.servers) requireLoopback(server.host, options.insecure);
+    return await serve(plan, options.port, shared);
+  },
+});
+
+async function serve(
+  plan: { file: string | undefined; servers: readonly ServerPlan[] },
+  port: number,
+  shared: Shared,
+): Promise<number> {
+  const onLine = tagger();
+  const interrupted = new AbortController();
+  const stopped = untilStopped();
+  stopped.then((reason) => interrupted.abort(reason));
+  let cluster: LocalCluster;
+  try {
+    cluster = await LocalCluster.start({
+      self: selfCommand(),
+      ...plan,
+      config: { host: "127.0.0.1", port },
+      options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat],
+      onLine,
+      onDeath: (name, how, restart) => onLine(name, `ended: ${how}; start it again: ${restart}`),
+    }, interrupted.signal);
+  } catch (error) {
+    if (interrupted.signal.aborted) return EXIT_INTERRUPTED;
+    throw error;
+  }
+  await using running = cluster;
+  const config = parseEndpoint(running.config);
+  await writeRecord(config.port, {
+    config: formatEndpoint(config),
+    up: recordOf("up", Deno.pid),
+    children: running.children.map((child) => recordOf(child.name, child.pid)),
+    shmkeys: plan.servers.map((server) => server.shmkey),
+  });
+  try {
+    readiness("up", config, { servers: plan.servers.length });
+    say(`stopping: ${await stopped}`);
+  } finally {
+    await removeRecord(config.port);
+  }
+  return 0;
+}
