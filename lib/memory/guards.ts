@@ -20,7 +20,8 @@ export class GuardPlan {
   readonly indices: Uint16Array = new Uint16Array(GUARD_COUNT_MAX);
   readonly #guardCount: number;
   readonly #stamps: Int32Array;
-  #generation = 0;
+  // stamps start at 0: a new plan names nothing yet
+  #generation = 1;
 
   /** @param guardCount semaphores in the set. */
   constructor(guardCount: number) {
