@@ -6,9 +6,10 @@
  */
 import config from "../deno.json" with { type: "json" };
 import { command } from "../lib/cli/command.ts";
-import { runProgram } from "../lib/cli/run.ts";
+import { print } from "../lib/cli/output.ts";
 import { bundleProgram } from "./bundle.ts";
 import { writePortable } from "./portable.ts";
+import { absolute, ROOT, runTask } from "./task.ts";
 
 /** What dsm may do, spelled out: everything it asks for, and no more. */
 const PERMISSIONS = [
@@ -21,9 +22,9 @@ const PERMISSIONS = [
   "--allow-ffi",
 ] as const;
 
-const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname).replace(/\/$/, "");
+const DEFAULT_OUTPUT = `${ROOT}/dsm`;
 
-/** What the base binary of `deno compile` could not be had says, whatever was in the way. */
+/** What `deno compile` says when its base binary could not be had, whatever was in the way. */
 const NO_BASE_BINARY = /base binary|denort/i;
 
 /** Builds the executable at `output` and returns how. */
@@ -66,9 +67,9 @@ async function denoCompile(code: string, output: string): Promise<boolean> {
 /** Runs the executable once: one that does not answer as dsm is none. */
 async function tryOut(executable: string): Promise<void> {
   const { stdout, stderr } = await new Deno.Command(executable, { args: ["--version"], stdin: "null" }).output();
-  const answer = new TextDecoder().decode(stdout).trim();
+  const [answer, complaint] = [stdout, stderr].map((each) => new TextDecoder().decode(each).trim().split("\n")[0]);
   if (answer === `dsm ${config.version}`) return;
-  throw new Error(`what was built does not run as dsm: ${answer || new TextDecoder().decode(stderr).trim()}`);
+  throw new Error(`what was built does not run as dsm: it says "${answer || complaint}"`);
 }
 
 const compile = command({
@@ -76,18 +77,15 @@ const compile = command({
   about: "build dsm as one executable",
   examples: [["deno task compile", "build ./dsm"]],
   options: {
-    output: { kind: "string", about: "where to put it", default: `${ROOT}/dsm` },
+    output: { kind: "string", about: "where to put it", default: DEFAULT_OUTPUT },
     portable: { kind: "boolean", about: "build the portable executable even where deno compile works" },
   },
   async run(_args, { output, portable }) {
-    const path = output.startsWith("/") ? output : `${Deno.cwd()}/${output}`;
+    const path = absolute(output);
     const how = await build(path, { portable });
-    console.log(`built ${path.startsWith(`${ROOT}/`) ? `./${path.slice(ROOT.length + 1)}` : path} ${how}`);
+    print(`built ${path === DEFAULT_OUTPUT ? "./dsm" : path} ${how}`);
     return 0;
   },
 });
 
-if (import.meta.main) {
-  const program = { name: "deno task", version: config.version, about: "", examples: [], commands: [compile] };
-  await runProgram(program, ["compile", ...Deno.args], { env: (name) => Deno.env.get(name) });
-}
+if (import.meta.main) await runTask(compile);
