@@ -111,7 +111,7 @@ export function parsePort(text: string, subject = "the port"): number {
 
 /** An endpoint from `host:port` or `[v6 address]:port`. */
 export function parseEndpoint(text: string, subject = "the endpoint"): Endpoint {
-  const parts = /^(?:\[([\da-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):(.*)$/i.exec(text);
+  const parts = /^(?:\[([\da-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):([^/:]*)$/i.exec(text);
   const host = parts?.[1] ?? parts?.[2];
   if (host === undefined) throw mustBe(subject, "HOST:PORT, such as 127.0.0.1:9740 or [::1]:9740", text);
   return { host, port: parsePort(parts?.[3] ?? "", `the port of ${subject}`) };

@@ -144,7 +144,7 @@ if [ "$funcstack[1]" = _${name} ]; then _${name} "$@"; else compdef _${name} ${n
 
 function fishScript(name: string, places: readonly Place[]): string {
   const lines = places.flatMap(({ path, commands, flags }) => {
-    const here = `complete -c ${name} -n ${quoted(`__${name}_at ${fishQuoted(path)}`)}`;
+    const here = `complete -c ${name} -n "__${name}_at ${fishQuoted(path)}"`;
     return [
       ...commands.map(({ word, about }) => `${here} -f -a ${word} -d ${fishQuoted(about)}`),
       ...flags.map(({ word, about, short, takesValue, choices }) => {
