@@ -57,7 +57,7 @@ function blobUrl(code: string): string {
 /** Every worker that a module under lib/ starts. The bundle keeps only the literal, so one literal must mean one module. */
 async function findWorkers(root: string): Promise<WorkerSource[]> {
   const found = new Map<string, string>();
-  for (const file of modulesIn(root, "lib")) {
+  for (const file of modulesIn(root, "lib").sort()) {
     for (const [, , literal = ""] of (await Deno.readTextFile(`${root}/${file}`)).matchAll(WORKER)) {
       const worker = new URL(literal, `file:///${file}`).pathname.slice(1);
       const other = found.get(literal) ?? worker;
