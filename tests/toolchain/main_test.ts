@@ -1,5 +1,7 @@
 /** main.ts: exit statuses, where messages go, and a reader that goes away. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { invokedName, selfCommand } from "../../lib/cli/executable.ts";
 
 const MAIN = decodeURIComponent(new URL("../../main.ts", import.meta.url).pathname);
 
@@ -35,4 +37,11 @@ Deno.test("main: a reader that went away ends it quietly", async () => {
   const script = `"$0" run -A "$1" completions bash | true; echo "\${PIPESTATUS[0]}"`;
   const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script, Deno.execPath(), MAIN] }).output();
   assertEquals([stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)), ["0\n", ""]);
+});
+
+Deno.test("main: a program that runs from source starts another dsm from source", async () => {
+  assertEquals(invokedName(), undefined);
+  const { command, args } = selfCommand();
+  const { stdout } = await new Deno.Command(command, { args: [...args, "--version"], cwd: "/" }).output();
+  assertEquals(new TextDecoder().decode(stdout), `dsm ${config.version}\n`);
 });
