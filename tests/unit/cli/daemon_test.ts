@@ -10,9 +10,7 @@ console.log(await waiting);
 
 /** A running daemon: `line()` reads its next line of output. */
 async function start(stdin: "piped" | "null") {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  await Deno.writeTextFile(file, DAEMON);
-  const child = new Deno.Command(Deno.execPath(), { args: ["run", "-A", file], stdin, stdout: "piped" }).spawn();
+  const child = new Deno.Command(Deno.execPath(), { args: ["eval", DAEMON], stdin, stdout: "piped" }).spawn();
   const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let buffered = "";
   const line = async (): Promise<string> => {
@@ -29,7 +27,6 @@ async function start(stdin: "piped" | "null") {
   const finish = async (): Promise<number> => {
     await output.cancel();
     const { code } = await child.status;
-    await Deno.remove(file);
     return code;
   };
   assertEquals(await line(), "ready test localhost:1");
