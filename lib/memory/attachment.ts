@@ -11,6 +11,8 @@ import { SystemError } from "../base/errors.ts";
 import { Deadline } from "../base/clock.ts";
 import { isFfiAvailable } from "../sys/libc.ts";
 import { SharedMemory } from "../sys/shared_memory.ts";
+import type { SemopResult } from "../sys/semaphores.ts";
+import { LastView } from "./copy.ts";
 import type { GuardPlan } from "./guards.ts";
 import { FooterWord, recognise } from "./layout.ts";
 import { HOLDER_OWNED, Region } from "./region.ts";
@@ -46,6 +48,9 @@ export class Attachment {
   isLost = false;
   readonly #plan: GuardPlan;
   readonly #cookieWord: number;
+  readonly #viewOf = new LastView();
+  /** The guard held or asked for, when it is one; else -1, and the plan says which. */
+  #guard = -1;
 
   private constructor(region: Region) {
     this.region = region;
@@ -79,28 +84,41 @@ export class Attachment {
   /** Whether the memory may be used; expects guards to be held. */
   #check(offset: number, size: number, lowest: number): boolean {
     const region = this.region;
-    if (!region.isServing || region.word(FooterWord.cookie) !== this.#cookieWord) {
+    if (!region.isSameHeld(this.#cookieWord)) {
       this.isLost = true;
       return false;
     }
     return !region.isHeldElsewhere(offset, size, lowest);
   }
 
+  #take(): SemopResult {
+    const { guards } = this.region;
+    return this.#guard >= 0 ? guards.tryTakeOne(this.#guard) : guards.tryTake(this.#plan);
+  }
+
+  #give(): void {
+    const { guards } = this.region;
+    if (this.#guard >= 0) guards.giveOne(this.#guard);
+    else guards.give(this.#plan);
+  }
+
   #enter(offset: number, size: number, lowest: number): Attempt {
     if (this.isLost) return "refused";
     const { region } = this;
-    const plan = this.#plan;
-    plan.clear();
-    region.planRange(plan, offset, size);
-    let taken = region.guards.tryTake(plan);
-    for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = region.guards.tryTake(plan);
+    this.#guard = region.onlyGuard(offset, size);
+    if (this.#guard < 0) {
+      this.#plan.clear();
+      region.planRange(this.#plan, offset, size);
+    }
+    let taken = this.#take();
+    for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = this.#take();
     if (taken === "again") return "busy";
     if (taken === "gone") {
       this.isLost = true;
       return "refused";
     }
     if (this.#check(offset, size, lowest)) return "done";
-    region.guards.give(plan);
+    this.#give();
     return "refused";
   }
 
@@ -109,8 +127,8 @@ export class Attachment {
     this.region.requireRange("read", offset, into.length);
     const attempt = this.#enter(offset, into.length, HOLDER_OWNED);
     if (attempt !== "done") return attempt;
-    this.region.readHeld(offset, into.length, into, 0);
-    this.region.guards.give(this.#plan);
+    this.region.readHeld(offset, into.length, into, 0, this.#viewOf.of(into));
+    this.#give();
     return "done";
   }
 
@@ -119,8 +137,8 @@ export class Attachment {
     this.region.requireRange("write", offset, bytes.length);
     const attempt = this.#enter(offset, bytes.length, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
-    this.region.writeHeld(offset, bytes, 0, bytes.length);
-    this.region.guards.give(this.#plan);
+    this.region.writeHeld(offset, bytes, 0, bytes.length, this.#viewOf.of(bytes));
+    this.#give();
     return "done";
   }
 
@@ -130,7 +148,7 @@ export class Attachment {
     const attempt = this.#enter(offset, size, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
     this.region.fillHeld(offset, size, byte);
-    this.region.guards.give(this.#plan);
+    this.#give();
     return "done";
   }
 
@@ -150,7 +168,7 @@ export class Attachment {
     const word = this.region.wordHeld(offset, width);
     const next = change(word);
     if (next !== undefined) this.region.setWordHeld(offset, width, next);
-    this.region.guards.give(this.#plan);
+    this.#give();
     return { attempt, word };
   }
 
@@ -164,11 +182,14 @@ export class Attachment {
     this.region.requireRange(lent === "r" ? "read" : "write", offset, size);
     const attempt = this.#enter(offset, size, lent === "r" ? HOLDER_OWNED : HOLDER_SHARED);
     if (attempt !== "done") return attempt;
+    // `transfer` may use this attachment itself: what is held here must not be forgotten over it
+    const plan = this.region.guards.plan();
+    this.region.planRange(plan, offset, size);
     try {
       if (lent === "r") this.region.lendHeld(offset, size, transfer);
       else this.region.lendForWriteHeld(offset, size, transfer);
     } finally {
-      this.region.guards.give(this.#plan);
+      this.region.guards.give(plan);
     }
     return "done";
   }
@@ -243,7 +264,7 @@ export class Attachment {
    */
   readOptimistic(offset: number, into: Uint8Array): boolean {
     this.region.requireRange("read", offset, into.length);
-    return !this.isLost && this.region.readOptimistic(offset, into);
+    return !this.isLost && this.region.readOptimistic(offset, into, this.#viewOf.of(into));
   }
 
   /** Unmaps the region; the attachment may not be used afterwards. */

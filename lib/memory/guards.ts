@@ -64,11 +64,31 @@ export class Guards {
   /** Semaphores in it. */
   readonly count: number;
   readonly #operations = new Operations();
+  readonly #takeOne = new Operations();
+  readonly #giveOne = new Operations();
 
   /** @param id of an existing set; @param count how many semaphores it has. */
   constructor(id: number, count: number) {
     this.id = id;
     this.count = count;
+    this.#takeOne.add(0, -1, IPC_NOWAIT | SEM_UNDO);
+    this.#takeOne.add(0, 0, IPC_NOWAIT | SEM_UNDO);
+    this.#giveOne.add(0, 0, IPC_NOWAIT | SEM_UNDO);
+    this.#giveOne.add(0, 1, IPC_NOWAIT | SEM_UNDO);
+  }
+
+  /** Takes one guard if it is free now: the common case, without a plan. */
+  tryTakeOne(guard: number): SemopResult {
+    this.#takeOne.redirect(0, guard);
+    this.#takeOne.redirect(1, guard);
+    return semop(this.id, this.#takeOne);
+  }
+
+  /** Gives back one guard. */
+  giveOne(guard: number): SemopResult {
+    this.#giveOne.redirect(0, guard);
+    this.#giveOne.redirect(1, guard);
+    return semop(this.id, this.#giveOne);
   }
 
   /** A plan for this set. */
@@ -87,6 +107,7 @@ export class Guards {
   /** Takes all guards of `plan` if they are free now: "again" when one is not, "gone" when the set was removed. */
   tryTake(plan: GuardPlan): SemopResult {
     if (plan.count === 0) return "done";
+    if (plan.count === 1) return this.tryTakeOne(plan.indices[0] as number);
     return semop(this.id, this.#takes(plan, IPC_NOWAIT | SEM_UNDO));
   }
 
@@ -105,9 +126,9 @@ export class Guards {
   /** Gives back what was taken with the same plan. */
   give(plan: GuardPlan): SemopResult {
     if (plan.count === 0) return "done";
+    if (plan.count === 1) return this.giveOne(plan.indices[0] as number);
     const operations = this.#operations;
     operations.clear();
-    if (plan.count === 1) operations.add(plan.indices[0] as number, 0, IPC_NOWAIT | SEM_UNDO);
     for (let i = 0; i < plan.count; i++) operations.add(plan.indices[i] as number, 1, IPC_NOWAIT | SEM_UNDO);
     return semop(this.id, operations);
   }

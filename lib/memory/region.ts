@@ -5,11 +5,14 @@
  *     nothing but the blocks' versions; bounds are the caller's duty, and checked with `contains`.
  *   - A write makes the version odd, writes, makes it even. A version found odd under the guard means that the last
  *     writer died half way: the block is *suspect*; whoever finds it counts it once and makes it even.
+ *   - Words read under a guard are read plainly: the calls that take and give it are opaque to the compiler and order
+ *     memory on every processor. Versions are stored in order with the bytes, for those who read without a guard.
  *   - Sequence-lock reads take no guard: they hold only against writers that bump versions, so not against key-only
  *     programs.
  */
 import { SystemError } from "../base/errors.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
+import { copySmall, SMALL_SIZE_MAX } from "./copy.ts";
 import { Guards } from "./guards.ts";
 import type { GuardPlan } from "./guards.ts";
 import { COOKIE_SIZE, FooterWord, RegionState, SUSPECTS_MAX } from "./layout.ts";
@@ -23,6 +26,23 @@ export type StateName = keyof typeof RegionState;
 
 /** A block's holder word: nobody, readers of copies, or (2 and more) one owner of the only writable copy. */
 export const HOLDER_OWNED = 2;
+
+/**
+ * Whether this processor keeps stores in order among themselves, and loads (x86 does). There a plain access says as much
+ * as an ordered one, and an Atomics.store would wait for every store before it to reach the cache.
+ */
+const IS_ORDERED = Deno.build.arch === "x86_64";
+
+/** A store that others see after the stores before it, and before those after it. */
+function storeInOrder(words: Int32Array, index: number, value: number): void {
+  if (IS_ORDERED) words[index] = value;
+  else Atomics.store(words, index, value);
+}
+
+/** A load that happens before the loads after it. */
+function loadInOrder(words: Int32Array, index: number): number {
+  return IS_ORDERED ? words[index] as number : Atomics.load(words, index);
+}
 
 /** One region, mapped into this process. */
 export class Region {
@@ -59,6 +79,21 @@ export class Region {
   /** A word of the footer. */
   word(index: number): number {
     return Atomics.load(this.#words, index);
+  }
+
+  /** The epoch that a reply made under its guards carries. */
+  get epochHeld(): number {
+    return (this.#words[FooterWord.epoch] as number) >>> 0;
+  }
+
+  /** The incarnation that a reply made under its guards carries. */
+  get incarnationHeld(): number {
+    return (this.#words[FooterWord.incarnation] as number) >>> 0;
+  }
+
+  /** The state and the first word of the cookie, as they are under a guard: whether this is still the memory it was. */
+  isSameHeld(cookieWord: number): boolean {
+    return this.#words[FooterWord.state] === RegionState.serving && this.#words[FooterWord.cookie] === cookieWord;
   }
 
   /** Sets a word of the footer. */
@@ -103,18 +138,29 @@ export class Region {
     );
   }
 
+  /** The block that holds `offset`. (There are at most 2^24, so the quotient fits the integers that are fast.) */
+  blockOf(offset: number): number {
+    return (offset / this.#blockSize) | 0;
+  }
+
+  /** The one guard of `size` bytes from `offset`, or -1 when they lie in several blocks, or are none. */
+  onlyGuard(offset: number, size: number): number {
+    const block = this.blockOf(offset);
+    return size > 0 && this.blockOf(offset + size - 1) === block ? block % this.guards.count : -1;
+  }
+
   /** Adds the guards of `size` bytes from `offset` to `plan`. */
   planRange(plan: GuardPlan, offset: number, size: number): void {
     if (size === 0) return;
-    plan.addBlocks(Math.floor(offset / this.#blockSize), Math.floor((offset + size - 1) / this.#blockSize));
+    plan.addBlocks(this.blockOf(offset), this.blockOf(offset + size - 1));
   }
 
   /** Whether a copy outside the home forbids to read (2 and more), or to write (1 and more), a block of the range here. */
   isHeldElsewhere(offset: number, size: number, lowest: number): boolean {
     if (size === 0) return false;
-    const last = Math.floor((offset + size - 1) / this.#blockSize);
-    for (let block = Math.floor(offset / this.#blockSize); block <= last; block++) {
-      if (Atomics.load(this.#holders, block) >= lowest) return true;
+    const last = this.blockOf(offset + size - 1);
+    for (let block = this.blockOf(offset); block <= last; block++) {
+      if ((this.#holders[block] as number) >= lowest) return true;
     }
     return false;
   }
@@ -122,9 +168,9 @@ export class Region {
   /** Looks for blocks that a writer left half written. Reading or writing them goes on; they are reported. */
   checkHeld(offset: number, size: number): void {
     if (size === 0) return;
-    const last = Math.floor((offset + size - 1) / this.#blockSize);
-    for (let block = Math.floor(offset / this.#blockSize); block <= last; block++) {
-      const version = Atomics.load(this.#versions, block);
+    const last = this.blockOf(offset + size - 1);
+    for (let block = this.blockOf(offset); block <= last; block++) {
+      const version = this.#versions[block] as number;
       if ((version & 1) !== 0) this.#countSuspect(block, version);
     }
   }
@@ -143,23 +189,29 @@ export class Region {
     return { count, latest: [...new Set(latest)] };
   }
 
-  /** Copies `size` bytes from `offset` to `into[at…]`. */
-  readHeld(offset: number, size: number, into: Uint8Array, at: number): void {
+  /** Copies `size` bytes from `offset` to `into[at…]`; `view` is over the same bytes as `into`. */
+  readHeld(offset: number, size: number, into: Uint8Array, at: number, view: DataView): void {
     this.checkHeld(offset, size);
-    into.set(this.data.subarray(offset, offset + size), at);
+    if (size <= SMALL_SIZE_MAX) copySmall(this.#view, offset, view, at, size);
+    else into.set(this.data.subarray(offset, offset + size), at);
   }
 
-  /** Writes `from[at … at + size]` at `offset`, block by block, each between an odd and an even version. */
-  writeHeld(offset: number, from: Uint8Array, at: number, size: number): void {
+  /**
+   * Writes `from[at … at + size]` at `offset`, block by block, each between an odd and an even version; `view` is over the
+   * same bytes as `from`.
+   */
+  writeHeld(offset: number, from: Uint8Array, at: number, size: number, view: DataView): void {
     const end = offset + size;
     const blockSize = this.#blockSize;
     for (let position = offset; position < end;) {
-      const block = Math.floor(position / blockSize);
+      const block = this.blockOf(position);
       const stop = Math.min(end, (block + 1) * blockSize);
       const version = this.#startWrite(block);
       const source = at + position - offset;
-      this.data.set(from.subarray(source, source + stop - position), position);
-      Atomics.store(this.#versions, block, version + 2);
+      const part = stop - position;
+      if (part <= SMALL_SIZE_MAX) copySmall(view, source, this.#view, position, part);
+      else this.data.set(from.subarray(source, source + part), position);
+      storeInOrder(this.#versions, block, version + 2);
       position = stop;
     }
   }
@@ -169,22 +221,22 @@ export class Region {
     const end = offset + size;
     const blockSize = this.#blockSize;
     for (let position = offset; position < end;) {
-      const block = Math.floor(position / blockSize);
+      const block = this.blockOf(position);
       const stop = Math.min(end, (block + 1) * blockSize);
       const version = this.#startWrite(block);
       this.data.fill(byte, position, stop);
-      Atomics.store(this.#versions, block, version + 2);
+      storeInOrder(this.#versions, block, version + 2);
       position = stop;
     }
   }
 
   #startWrite(block: number): number {
-    let version = Atomics.load(this.#versions, block);
+    let version = this.#versions[block] as number;
     if ((version & 1) !== 0) {
       this.#countSuspect(block, version);
       version++;
     }
-    Atomics.store(this.#versions, block, version + 1);
+    storeInOrder(this.#versions, block, version + 1);
     return version;
   }
 
@@ -197,8 +249,8 @@ export class Region {
   /** Lends the bytes themselves, to be overwritten; the versions of all their blocks are odd meanwhile. */
   lendForWriteHeld(offset: number, size: number, transfer: (bytes: Uint8Array<ArrayBuffer>) => void): void {
     if (size === 0) return;
-    const first = Math.floor(offset / this.#blockSize);
-    const last = Math.floor((offset + size - 1) / this.#blockSize);
+    const first = this.blockOf(offset);
+    const last = this.blockOf(offset + size - 1);
     for (let block = first; block <= last; block++) this.#startWrite(block);
     try {
       transfer(this.data.subarray(offset, offset + size));
@@ -216,8 +268,9 @@ export class Region {
   /** Replaces the little-endian word at `offset`; what does not fit `width` is cut off. */
   setWordHeld(offset: number, width: WordWidth, value: bigint): void {
     const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
-    this.writeHeld(offset, bytes, 0, width);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, BigInt.asUintN(64, value), true);
+    this.writeHeld(offset, bytes, 0, width, view);
   }
 
   /**
@@ -225,23 +278,32 @@ export class Region {
    *
    * @returns false when a writer was at it or the region may not be used; nothing in `into` counts then.
    */
-  readOptimistic(offset: number, into: Uint8Array): boolean {
+  readOptimistic(offset: number, into: Uint8Array, view: DataView): boolean {
     const size = into.length;
-    const blockSize = this.#blockSize;
-    for (let position = offset, end = offset + size; position < end;) {
-      const block = Math.floor(position / blockSize);
-      const stop = Math.min(end, (block + 1) * blockSize);
-      const version = Atomics.load(this.#versions, block);
-      if ((version & 1) !== 0) return false;
-      if (position === offset && stop === end) into.set(this.data.subarray(position, stop));
-      else into.set(this.data.subarray(position, stop), position - offset);
-      if (
-        Atomics.load(this.#versions, block) !== version || Atomics.load(this.#holders, block) >= HOLDER_OWNED ||
-        !this.isServing
-      ) return false;
-      position = stop;
+    if (size === 0) return this.isServing;
+    const first = this.blockOf(offset);
+    const last = this.blockOf(offset + size - 1);
+    if (first !== last) return this.#readBlocksOptimistic(offset, into, first, last);
+    const version = loadInOrder(this.#versions, first);
+    if ((version & 1) !== 0) return false;
+    if (size <= SMALL_SIZE_MAX) copySmall(this.#view, offset, view, 0, size);
+    else into.set(this.data.subarray(offset, offset + size));
+    if ((this.#holders[first] as number) >= HOLDER_OWNED) return false;
+    if (this.#words[FooterWord.state] !== RegionState.serving) return false;
+    return Atomics.load(this.#versions, first) === version;
+  }
+
+  #readBlocksOptimistic(offset: number, into: Uint8Array, first: number, last: number): boolean {
+    const versions = this.#versions.slice(first, last + 1);
+    if (versions.some((version) => (version & 1) !== 0)) return false;
+    Atomics.load(this.#versions, last);
+    into.set(this.data.subarray(offset, offset + into.length));
+    Atomics.load(this.#versions, first);
+    for (let block = first; block <= last; block++) {
+      if (this.#versions[block] !== versions[block - first]) return false;
+      if ((this.#holders[block] as number) >= HOLDER_OWNED) return false;
     }
-    return true;
+    return this.isServing;
   }
 
   /** Unmaps the region; nothing of it may be touched afterwards. */

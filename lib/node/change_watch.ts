@@ -60,7 +60,7 @@ export class ChangeWatch {
     const now = this.#comparedMs = nowMs();
     this.#watchers = this.#watchers.filter((watcher) => {
       const bytes = new Uint8Array(watcher.known.length);
-      const isWhole = this.#region.readOptimistic(watcher.offset, bytes);
+      const isWhole = this.#region.readOptimistic(watcher.offset, bytes, new DataView(bytes.buffer));
       const isDue = isWhole && !isEqual(bytes, watcher.known) || now >= watcher.deadlineMs;
       if (isDue) this.#answer(watcher.link, watcher.id, isWhole ? bytes : watcher.known);
       return !isDue;

@@ -218,7 +218,7 @@ export class MemoryService implements Service {
       if (this.#options.holdMs > 0) break;
     }
     if (count === 0) return start;
-    const end = this.#takeAndServe(link, talk, bytes, start, count);
+    const end = this.#takeAndServe(link, talk, bytes, view, start, count);
     if (writes && this.#watch.size > 0) {
       link.flush();
       this.#watch.compare();
@@ -226,7 +226,14 @@ export class MemoryService implements Service {
     return end;
   }
 
-  #takeAndServe(link: Link, talk: Conversation, bytes: Uint8Array<ArrayBuffer>, start: number, count: number): number {
+  #takeAndServe(
+    link: Link,
+    talk: Conversation,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    count: number,
+  ): number {
     const taken = this.#region.guards.tryTake(this.#plan);
     if (taken === "gone") return this.#lost(start);
     if (this.#options.holdMs > 0) {
@@ -234,18 +241,25 @@ export class MemoryService implements Service {
       else this.#park(link, talk, this.#plan);
       return start;
     }
-    if (taken === "again") return this.#serveOneByOne(link, talk, bytes, start, count);
+    if (taken === "again") return this.#serveOneByOne(link, talk, bytes, view, start, count);
     let end = start;
     for (let i = 0; i < count && !link.isBlocked; i++) {
       const request = this.#requests[i] as MemoryRequest;
-      this.#serve(link, talk, request, bytes);
+      this.#serve(link, talk, request, bytes, view);
       end = request.end;
     }
     this.#give(this.#plan);
     return end;
   }
 
-  #serveOneByOne(link: Link, talk: Conversation, bytes: Uint8Array<ArrayBuffer>, start: number, count: number): number {
+  #serveOneByOne(
+    link: Link,
+    talk: Conversation,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    count: number,
+  ): number {
     let end = start;
     for (let i = 0; i < count && !link.isBlocked; i++) {
       const request = this.#requests[i] as MemoryRequest;
@@ -259,7 +273,7 @@ export class MemoryService implements Service {
         this.#park(link, talk, plan);
         return end;
       }
-      this.#serve(link, talk, request, bytes);
+      this.#serve(link, talk, request, bytes, view);
       this.#give(plan);
       end = request.end;
     }
@@ -277,7 +291,7 @@ export class MemoryService implements Service {
     const request = this.#requests[0] as MemoryRequest;
     const parsed = this.#parse(talk, bytes, view, at, size, request);
     invariant(parsed === Parsed.request, "the request that was parked is still first");
-    this.#serve(link, talk, request, bytes);
+    this.#serve(link, talk, request, bytes, view);
     this.#give(talk.plan);
     talk.standing = "ready";
     link.flush();
@@ -368,7 +382,13 @@ export class MemoryService implements Service {
     return false;
   }
 
-  #serve(link: Link, talk: Conversation, request: MemoryRequest, bytes: Uint8Array<ArrayBuffer>): void {
+  #serve(
+    link: Link,
+    talk: Conversation,
+    request: MemoryRequest,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+  ): void {
     const region = this.#region;
     const { offset, size } = request;
     this.#operationCount++;
@@ -377,7 +397,7 @@ export class MemoryService implements Service {
       case Operation.read:
         return this.#serveRead(link, request);
       case Operation.write:
-        region.writeHeld(offset, bytes, request.dataAt, size);
+        region.writeHeld(offset, bytes, request.dataAt, size, view);
         return this.#serveWritten(link, request);
       case Operation.fill:
         region.fillHeld(offset, size, request.small);
@@ -391,11 +411,11 @@ export class MemoryService implements Service {
         region.checkHeld(offset, size);
         if (size > INLINE_SIZE_MAX) return link.sendMemory(offset, size);
         this.#makeRoom(link, size);
-        region.readHeld(offset, size, link.output.bytes, link.output.size);
+        region.readHeld(offset, size, link.output.bytes, link.output.size, link.output.view);
         link.output.size += size;
         return;
       case Operation.classicWrite:
-        return region.writeHeld(offset, bytes, request.dataAt, size);
+        return region.writeHeld(offset, bytes, request.dataAt, size, view);
     }
   }
 
@@ -411,20 +431,20 @@ export class MemoryService implements Service {
     const at = output.size;
     output.size += REPLY_SIZE;
     if (size <= INLINE_SIZE_MAX) {
-      region.readHeld(offset, size, output.bytes, at + REPLY_SIZE);
+      region.readHeld(offset, size, output.bytes, at + REPLY_SIZE, output.view);
       output.size += size;
       putReadReply(
         output.view,
         at,
         request.id,
-        region.word(FooterWord.incarnation),
-        region.word(FooterWord.epoch),
+        region.incarnationHeld,
+        region.epochHeld,
         size,
       );
       return;
     }
     region.checkHeld(offset, size);
-    putReadReply(output.view, at, request.id, region.word(FooterWord.incarnation), region.word(FooterWord.epoch), size);
+    putReadReply(output.view, at, request.id, region.incarnationHeld, region.epochHeld, size);
     link.sendMemory(offset, size);
   }
 
@@ -436,8 +456,8 @@ export class MemoryService implements Service {
       output.view,
       output.size,
       request.id,
-      region.word(FooterWord.incarnation),
-      region.word(FooterWord.epoch),
+      region.incarnationHeld,
+      region.epochHeld,
     );
     output.size += REPLY_SIZE;
   }
@@ -462,14 +482,14 @@ export class MemoryService implements Service {
     const { offset, size, dataAt } = request;
     const known = bytes.slice(dataAt, dataAt + size);
     const present = new Uint8Array(size);
-    this.#region.readHeld(offset, size, present, 0);
+    this.#region.readHeld(offset, size, present, 0, new DataView(present.buffer));
     if (isEqual(present, known)) this.#watch.add(link, request.id, offset, known, request.timeoutMs);
     else this.#reply(link, request.id, "readReply", {}, present);
   }
 
   #reply<N extends MessageName>(link: Link, id: number, name: N, fields: Fields<N>, payload?: Uint8Array): void {
     const region = this.#region;
-    const envelope = { id, incarnation: region.word(FooterWord.incarnation), epoch: region.word(FooterWord.epoch) };
+    const envelope = { id, incarnation: region.incarnationHeld, epoch: region.epochHeld };
     const frame = encodeFrame(name, envelope, fields, payload?.length ?? 0);
     this.#makeRoom(link, frame.length + (payload?.length ?? 0));
     const output = link.output;

@@ -23,11 +23,11 @@ const SYMBOLS = {
   // semaphores
   semget: { parameters: ["i32", "i32", "i32"], result: "i32" },
   semctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
-  semop: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-  semtimedop: { parameters: ["i32", "buffer", "usize", "buffer"], result: "i32", nonblocking: true },
+  semop: { parameters: ["i32", "pointer", "usize"], result: "i32" },
+  semtimedop: { parameters: ["i32", "pointer", "usize", "buffer"], result: "i32", nonblocking: true },
   semtimedopBlocking: {
     name: "semtimedop",
-    parameters: ["i32", "buffer", "usize", "buffer"],
+    parameters: ["i32", "pointer", "usize", "buffer"],
     result: "i32",
   },
   // files and sockets

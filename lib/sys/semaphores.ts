@@ -34,7 +34,10 @@ export class Operations {
   /** How many there are. */
   count = 0;
   readonly #words = new Int16Array(OPERATIONS_MAX * SEMBUF_WORDS);
+  /** Keeps alive what `pointer` points to. */
   readonly #bytes = new Uint8Array(this.#words.buffer);
+  /** The list as the kernel reads it; for the modules of this folder. (As a pointer: a buffer costs 15 ns more a call.) */
+  readonly pointer: Deno.PointerValue = Deno.UnsafePointer.of(this.#bytes);
 
   /** Empties the list. */
   clear(): void {
@@ -49,9 +52,17 @@ export class Operations {
     this.#words[at + 2] = flags;
   }
 
-  /** The list as the kernel reads it; for the modules of this folder. */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes;
+  /** Names another semaphore in operation `at`, keeping what is done to it. */
+  redirect(at: number, index: number): void {
+    this.#words[at * SEMBUF_WORDS] = index;
+  }
+
+  /** A copy that stays as it is. */
+  copy(): Operations {
+    const copy = new Operations();
+    copy.#words.set(this.#words);
+    copy.count = this.count;
+    return copy;
   }
 }
 
@@ -77,7 +88,7 @@ function resultOf(errno: number, id: number): SemopResult {
  * @throws SystemError for an errno that no caller can mend: EACCES, E2BIG, EFBIG, ENOMEM, ERANGE.
  */
 export function semop(id: number, operations: Operations): SemopResult {
-  if (libc().semop(id, operations.bytes, COUNTS[operations.count] as bigint) === 0) return "done";
+  if (libc().semop(id, operations.pointer, COUNTS[operations.count] as bigint) === 0) return "done";
   return resultOf(lastErrno(), id);
 }
 
@@ -91,7 +102,7 @@ function timespec(ms: number): Uint8Array<ArrayBuffer> {
 /** One `semtimedop` that blocks this thread for at most `timeoutMs`. */
 export function semopBlocking(id: number, operations: Operations, timeoutMs: number): SemopResult {
   const count = COUNTS[operations.count] as bigint;
-  if (libc().semtimedopBlocking(id, operations.bytes, count, timespec(timeoutMs)) === 0) return "done";
+  if (libc().semtimedopBlocking(id, operations.pointer, count, timespec(timeoutMs)) === 0) return "done";
   return resultOf(lastErrno(), id);
 }
 
@@ -102,11 +113,11 @@ export function semopBlocking(id: number, operations: Operations, timeoutMs: num
  * @returns whether it was carried out. (errno does not survive the trip: "no" may be a timeout, a signal or a removed set.)
  */
 export async function semopInBackground(id: number, operations: Operations, timeoutMs: number): Promise<boolean> {
-  const list = operations.bytes.slice();
+  const list = operations.copy();
   const timeout = timespec(timeoutMs);
-  const result = await libc().semtimedop(id, list, COUNTS[operations.count] as bigint, timeout);
+  const result = await libc().semtimedop(id, list.pointer, COUNTS[list.count] as bigint, timeout);
   // naming both again keeps the collector from freeing what the other thread reads
-  return result === 0 && list.length + timeout.length > 0;
+  return result === 0 && list.count + timeout.length > 0;
 }
 
 /**
