@@ -3,7 +3,7 @@
  *
  * The way is found by itself, at the first request and after every new connection. What memory refuses, TCP is asked for.
  */
-import { Deadline } from "../base/clock.ts";
+import { Deadline, turn } from "../base/clock.ts";
 import { DsmError, TimeoutError } from "../base/errors.ts";
 import { Attachment } from "../memory/attachment.ts";
 import type { Attempt } from "../memory/attachment.ts";
@@ -14,6 +14,27 @@ import type { Fields } from "../wire/messages.ts";
 
 /** How a server is reached. */
 export type Way = "memory" | "tcp";
+
+/** Operations through memory, of this whole program, before its event loop has a turn. */
+const TURN_OPERATIONS_MAX = 256;
+/** Bytes that count as one operation more. */
+const TURN_SIZE = 16 * 1024;
+
+let sinceTurn = 0;
+let turning: Promise<void> | undefined;
+
+/**
+ * Counts an operation of `size` bytes that never waited; a promise when it is time for a turn. Without it a loop of awaits
+ * would keep timers, signals and sockets out for as long as it lasts.
+ */
+function countOperation(size: number): Promise<void> | undefined {
+  sinceTurn += 1 + size / TURN_SIZE;
+  if (sinceTurn < TURN_OPERATIONS_MAX) return undefined;
+  return turning ??= turn().then(() => {
+    turning = undefined;
+    sinceTurn = 0;
+  });
+}
 
 const NOT_ASKED = "attaching was not asked for";
 
@@ -88,7 +109,11 @@ export class ServerLink implements AsyncDisposable {
       const attachment: Attachment | undefined = this.attachment;
       if (!attachment) return false;
       const result = attempt(attachment);
-      if (result === "done") return true;
+      if (result === "done") {
+        const due = countOperation(size);
+        if (due) await due;
+        return true;
+      }
       if (result === "refused") {
         if (attachment.isLost && this.attachment === attachment) this.#leave();
         return false;
