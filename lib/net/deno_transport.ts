@@ -144,6 +144,7 @@ export class DenoTransport {
       connection.setKeepAlive(true);
       this.#service.opened(link);
       link.flush();
+      this.#scheduleTick();
       await this.#readAll(link);
     } catch (error) {
       if (error instanceof ProtocolError) {
