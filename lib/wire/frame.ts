@@ -104,7 +104,7 @@ function decodeArray(bytes: Uint8Array): unknown[] {
  */
 export function decodeHeader(bytes: Uint8Array): Header {
   const [id, kind, incarnation, epoch, ...values] = decodeArray(bytes);
-  const name = typeof kind === "number" ? messageName(kind) : undefined;
+  const name = typeof kind === "number" || typeof kind === "bigint" ? messageName(Number(kind)) : undefined;
   if (name === undefined) throw new ProtocolError(`a message of unknown kind ${String(kind)}`);
   const types = Object.entries(MESSAGES[name].fields) as [string, FieldType][];
   if (values.length !== types.length) {
