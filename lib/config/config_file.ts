@@ -29,12 +29,12 @@ export const SERVER_COUNT_MAX = 1024;
 
 type Extra = "shmkey" | "semkey" | "size" | "blockSize";
 
-const EXTRAS: Record<string, { readonly field: Extra; readonly parse: (text: string) => number }> = {
-  shm: { field: "shmkey", parse: parseKey },
-  sem: { field: "semkey", parse: parseKey },
-  size: { field: "size", parse: parseSize },
-  block: { field: "blockSize", parse: parseSize },
-};
+const EXTRAS = new Map<string, { readonly field: Extra; readonly parse: (text: string) => number }>([
+  ["shm", { field: "shmkey", parse: parseKey }],
+  ["sem", { field: "semkey", parse: parseKey }],
+  ["size", { field: "size", parse: parseSize }],
+  ["block", { field: "blockSize", parse: parseSize }],
+]);
 
 function parseServer(file: string, line: number, words: readonly string[]): ConfiguredServer {
   const fail = (message: string, cause?: unknown): never => {
@@ -53,10 +53,10 @@ function parseServer(file: string, line: number, words: readonly string[]): Conf
   const extras: Partial<Record<Extra, number>> = {};
   for (const word of rest) {
     const [name = "", value] = word.split("=", 2);
-    const extra = EXTRAS[name];
+    const extra = EXTRAS.get(name);
     if (!extra || value === undefined) {
       return fail(
-        `${word} is not known after an address; known are ${Object.keys(EXTRAS).map((key) => `${key}=`).join(" ")}`,
+        `${word} is not known after an address; known are ${[...EXTRAS.keys()].map((key) => `${key}=`).join(" ")}`,
       );
     }
     extras[extra.field] = attempt(() => extra.parse(value));
