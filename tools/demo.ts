@@ -17,6 +17,7 @@ function show(who: string, commandLine: string): void {
 }
 
 function tell(text: string): void {
+  if (text === "") return;
   for (const line of text.trimEnd().split("\n")) console.log(`${" ".repeat(12)}${line}`);
 }
 
