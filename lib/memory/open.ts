@@ -22,6 +22,7 @@ import {
   removeSegment,
   segmentStatus,
   SharedMemory,
+  SHM_DEST,
 } from "../sys/shared_memory.ts";
 import {
   FOOTER_MAGIC,
@@ -294,12 +295,17 @@ export function removeAbandoned(key: number): boolean {
 
 /** Why a region can no longer be served, or undefined while it can. */
 export function whyLost(region: Region): string | undefined {
-  if (setSize(region.guards.id) === undefined) return "its semaphore set was removed (ipcrm -s or -S)";
+  if (!isSegmentThere(region)) return "its shared memory was removed (ipcrm -m or -M)";
+  return setSize(region.guards.id) === undefined ? "its semaphore set was removed (ipcrm -s or -S)" : undefined;
+}
+
+/** Whether the region's segment is still there for others to find. */
+export function isSegmentThere(region: Region): boolean {
   try {
-    const status = segmentStatus(region.memory.id);
-    return (status.mode & 0o1000) === 0 ? undefined : "its shared memory was removed (ipcrm -m or -M)";
-  } catch {
-    return "its shared memory was removed";
+    return (segmentStatus(region.memory.id).mode & SHM_DEST) === 0;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return false;
   }
 }
 

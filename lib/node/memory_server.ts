@@ -7,12 +7,13 @@
  */
 import { invariant } from "../base/assert.ts";
 import { SystemError } from "../base/errors.ts";
-import { closeRegion, openRegion, whyLost } from "../memory/open.ts";
+import { closeRegion, isSegmentThere, openRegion, whyLost } from "../memory/open.ts";
 import type { RegionRequest, StartKind } from "../memory/open.ts";
 import type { Region } from "../memory/region.ts";
 import { DenoTransport } from "../net/deno_transport.ts";
 import type { TransportOptions } from "../net/transport.ts";
 import { Eventfd } from "../sys/epoll.ts";
+import { IPC_PRIVATE } from "../sys/shared_memory.ts";
 import { closeFd, listen, localAddress, numericHost } from "../sys/sockets.ts";
 import type { WorkerEvent, WorkerStart } from "./epoll_worker.ts";
 import { GuardWaiter } from "./guard_waiter.ts";
@@ -68,11 +69,13 @@ export class MemoryServer {
   readonly transport: "epoll" | "deno";
   /** Resolves with the reason when the server can no longer serve. */
   readonly lost: Promise<string>;
+  readonly #shmkey: number;
   readonly #running: Running;
   readonly #waiter: GuardWaiter;
   readonly #lossCheck: ReturnType<typeof setInterval>;
 
-  private constructor(listening: Listening, region: Region, start: StartKind) {
+  private constructor(listening: Listening, region: Region, start: StartKind, shmkey: number) {
+    this.#shmkey = shmkey;
     this.host = listening.host;
     this.port = listening.port;
     this.transport = listening.kind;
@@ -97,7 +100,7 @@ export class MemoryServer {
     const listening = await bind(request, log);
     try {
       const { region, start } = await openRegion(request);
-      return new MemoryServer(listening, region, start);
+      return new MemoryServer(listening, region, start, request.shmkey);
     } catch (error) {
       listening.abandon();
       throw error;
@@ -117,6 +120,18 @@ export class MemoryServer {
     if (!keep) return await closeRegion(this.region);
     this.region.detach();
     return true;
+  }
+
+  /**
+   * Stops serving once it is `lost`. Bytes that are still there under a key are left for the next server; whatever else
+   * is left goes.
+   *
+   * @returns whether bytes are left.
+   */
+  async abandon(): Promise<boolean> {
+    const hasBytes = this.#shmkey !== IPC_PRIVATE && isSegmentThere(this.region);
+    await this.stop(hasBytes);
+    return hasBytes;
   }
 }
 
