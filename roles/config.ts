@@ -26,11 +26,13 @@ on SIGHUP: servers may be appended, which grows the space; what would move bytes
   async run({ file }, options, shared) {
     requireLoopback(options.host, options.insecure);
     const log = startLog("config", shared);
+    // listening for signals comes first: whoever has read the readiness line may stop us at once
+    const stopped = untilStopped();
     const server = await ConfigServer.start({ file, host: options.host, port: options.port }, log);
     const reload = (): void => void server.reload();
     Deno.addSignalListener("SIGHUP", reload);
     readiness("config", { host: server.host, port: server.port }, { file, servers: server.space.places.length });
-    log("info", `stopping: ${await untilStopped()}`);
+    log("info", `stopping: ${await stopped}`);
     Deno.removeSignalListener("SIGHUP", reload);
     await server.stop();
     return 0;

@@ -61,6 +61,9 @@ standard input) it removes both, unless --keep.`,
   async run({ port, shmkey, semkey }, options, shared) {
     requireLoopback(options.host, options.insecure);
     const log = startLog("server", shared);
+    const lost = new AbortController();
+    // listening for signals comes first: whoever has read the readiness line may stop us at once
+    const stopped = untilStopped({ signal: lost.signal });
     const memory = await MemoryServer.start({
       port,
       shmkey,
@@ -82,12 +85,13 @@ standard input) it removes both, unless --keep.`,
       start: memory.start,
       transport: memory.transport,
     });
-    const lost = new AbortController();
     memory.lost.then((reason) => lost.abort(reason));
-    const reason = await untilStopped({ signal: lost.signal });
+    const reason = await stopped;
     if (lost.signal.aborted) {
-      await memory.stop(false);
-      say(`dsm: server ${memory.host}:${memory.port} stopped serving: ${reason}; its bytes are gone, start it again`);
+      const bytes = await memory.abandon()
+        ? "its bytes are still there for the next server on its keys"
+        : "its bytes are gone";
+      say(`dsm: server ${memory.host}:${memory.port} stopped serving: ${reason}; ${bytes}: start it again`);
       return EXIT_LOST;
     }
     log("info", `stopping: ${reason}`);
