@@ -102,14 +102,25 @@ export class Cluster implements AsyncDisposable {
 
   /** Asks the config server for the layout again. @throws TimeoutError, PeerLostError. */
   async refresh(options?: RequestOptions): Promise<void> {
-    const { header } = await this.#config.request("layout", {}, true, this.#options(options));
-    if (header.name !== "layoutReply") {
-      throw new SystemError("layout", "EPROTO", `${this.#config.name} is not a config server; name one with --config`);
-    }
+    const { header } = await this.#config.request("layout", {}, true, this.#options(options)).catch((error) => {
+      const isNotOne = error instanceof SystemError && error.code === "ENOSYS";
+      throw isNotOne ? this.#notConfig(error) : error;
+    });
+    if (header.name !== "layoutReply") throw this.#notConfig();
     this.#space = Space.fromRows(header.fields.revision, header.fields.servers);
     for (const place of this.#space.places.slice(this.#links.length)) {
       this.#links.push(new ServerLink(place.host, place.port, this.#epoch, this.#mayAttach));
     }
+  }
+
+  #notConfig(cause?: SystemError): SystemError {
+    return new SystemError(
+      "layout",
+      "EPROTO",
+      `${this.#config.name} is not a config server${this.#config.role ? ` but a ${this.#config.role}` : ""}; ` +
+        `name one with --config or DSM_CONFIG`,
+      cause,
+    );
   }
 
   #options(options?: RequestOptions): RequestOptions {
