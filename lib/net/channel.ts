@@ -13,7 +13,7 @@ import type { Outcome } from "../base/errors.ts";
 import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../wire/frame.ts";
 import type { Envelope, Header } from "../wire/frame.ts";
 import { GREETING_PREFIX_SIZE, GREETING_SIZE_MAX } from "../wire/classic.ts";
-import { MAGIC, PREFIX_SIZE, PROTOCOL_VERSION } from "../wire/messages.ts";
+import { MAGIC, PREFIX_SIZE, PROTOCOL_VERSION, REMEMBERED_MAX } from "../wire/messages.ts";
 import type { Fields, MessageName } from "../wire/messages.ts";
 import {
   isPlainReply,
@@ -75,6 +75,8 @@ type Kind = "read" | "write" | "other";
 class Pending {
   wasSent = false;
   isDone = false;
+  /** Which one it was among the requests sent that may not be repeated. */
+  turn = 0;
   forgetSignal: (() => void) | undefined;
 
   constructor(
@@ -114,6 +116,8 @@ export class Channel implements AsyncDisposable {
   #connecting: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
   #nextId = 1;
+  /** Requests sent so far that may not be repeated. */
+  #turns = 0;
   #token: Uint8Array = NOTHING;
   #isPumping = false;
   #isPumpScheduled = false;
@@ -339,7 +343,9 @@ export class Channel implements AsyncDisposable {
     this.#lastError = undefined;
     this.#unsent = [];
     for (const pending of this.#pending.values()) {
-      if (pending.wasSent && !pending.isRepeatable && !isResumed) {
+      // the server remembers the latest answers only; what it has forgotten it would carry out again
+      const isRemembered = isResumed && this.#turns - pending.turn < REMEMBERED_MAX;
+      if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
         this.#settle(
           pending,
           () => pending.reject(this.#lost("unknown", "the connection broke before its answer came")),
@@ -425,6 +431,7 @@ export class Channel implements AsyncDisposable {
       if (at + needed > WRITE_SIZE) break;
       count++;
       if (pending.isDone) continue;
+      if (!pending.wasSent && !pending.isRepeatable) pending.turn = ++this.#turns;
       pending.wasSent = true;
       if (pending.kind === "read") {
         putReadRequest(this.#outView, at, pending.id, incarnation, epoch, pending.offset, pending.size);
@@ -459,31 +466,27 @@ export class Channel implements AsyncDisposable {
         if (have - at >= REPLY_SIZE && isPlainReply(view, at)) {
           const { payloadSize } = frameSizes(view, at);
           const end = at + REPLY_SIZE + payloadSize;
-          if (end > have) {
-            if (end - at <= READ_SIZE) break;
-            await this.#receiveLarge(connection, view, buffer.subarray(at, have), payloadSize);
-            at = have;
-            break;
+          if (end <= have) {
+            this.#meetEpoch(templateIncarnation(view, at), templateEpoch(view, at));
+            this.#finishPlain(templateId(view, at), buffer, at + REPLY_SIZE, end);
+            at = end;
+            continue;
           }
-          this.#meetEpoch(templateIncarnation(view, at), templateEpoch(view, at));
-          this.#finishPlain(templateId(view, at), buffer, at + REPLY_SIZE, end);
-          at = end;
-          continue;
         }
         if (have - at < PREFIX_SIZE) break;
         const { headerSize, payloadSize } = frameSizes(view, at);
         const dataAt = at + PREFIX_SIZE + headerSize;
-        if (dataAt + payloadSize > have) {
-          if (PREFIX_SIZE + headerSize + payloadSize > READ_SIZE) {
-            throw new ProtocolError("a reply larger than it may be");
-          }
-          break;
-        }
+        const end = dataAt + payloadSize;
+        if (dataAt > have || (end > have && end - at <= READ_SIZE)) break;
+        const header = decodeHeader(buffer.subarray(at + PREFIX_SIZE, dataAt));
+        requirePayload(header.name, payloadSize);
         this.#finish(
-          decodeHeader(buffer.subarray(at + PREFIX_SIZE, dataAt)),
-          buffer.slice(dataAt, dataAt + payloadSize),
+          header,
+          end <= have
+            ? buffer.slice(dataAt, end)
+            : await receiveRest(connection.stream, buffer.subarray(dataAt, have), payloadSize),
         );
-        at = dataAt + payloadSize;
+        at = Math.min(end, have);
       }
       if (at === have) have = 0;
       else if (at > 0) {
@@ -491,21 +494,6 @@ export class Channel implements AsyncDisposable {
         have -= at;
       }
     }
-  }
-
-  async #receiveLarge(connection: Connection, view: DataView, start: Uint8Array, payloadSize: number): Promise<void> {
-    const at = start.byteOffset;
-    const id = templateId(view, at);
-    this.#meetEpoch(templateIncarnation(view, at), templateEpoch(view, at));
-    const payload = new Uint8Array(payloadSize);
-    payload.set(start.subarray(REPLY_SIZE));
-    for (let have = start.length - REPLY_SIZE; have < payloadSize;) {
-      const count = await connection.stream.read(payload.subarray(have));
-      if (count === null) throw new Error("it closed the connection in the middle of a reply");
-      have += count;
-    }
-    const pending = this.#pending.get(id);
-    if (pending) this.#settle(pending, () => pending.resolve(payload as never));
   }
 
   #meetEpoch(incarnation: number, epoch: number): void {
@@ -519,6 +507,7 @@ export class Channel implements AsyncDisposable {
   #finishPlain(id: number, buffer: Uint8Array<ArrayBuffer>, start: number, end: number): void {
     const pending = this.#pending.get(id);
     if (!pending || pending.isDone) return;
+    requireReadSize(pending, end - start);
     pending.isDone = true;
     this.#pending.delete(id);
     pending.forgetSignal?.();
@@ -532,7 +521,6 @@ export class Channel implements AsyncDisposable {
   }
 
   #finish(header: Header, payload: Uint8Array<ArrayBuffer>): void {
-    requirePayload(header.name, payload.length);
     this.#meetEpoch(header.incarnation, header.epoch);
     const pending = this.#pending.get(header.id);
     if (!pending) return;
@@ -548,6 +536,7 @@ export class Channel implements AsyncDisposable {
         );
       });
     }
+    requireReadSize(pending, payload.length);
     this.#settle(pending, () => {
       if (pending.kind === "read") pending.resolve(payload as never);
       else if (pending.kind === "write") pending.resolve(undefined as never);
@@ -583,6 +572,23 @@ function tryClose(stream: Deno.TcpConn): void {
 
 async function writeAll(stream: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await stream.write(at === 0 ? bytes : bytes.subarray(at));
+}
+
+/** What is left of a payload too large for the buffer, behind its `start`. */
+async function receiveRest(stream: Deno.TcpConn, start: Uint8Array, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const payload = new Uint8Array(size);
+  payload.set(start);
+  for (let have = start.length; have < size;) {
+    const count = await stream.read(payload.subarray(have));
+    if (count === null) throw new Error("it closed the connection in the middle of a reply");
+    have += count;
+  }
+  return payload;
+}
+
+function requireReadSize(pending: Pending, size: number): void {
+  if (pending.kind !== "read" || pending.size === size) return;
+  throw new ProtocolError(`a reply of ${size} bytes to a read of ${pending.size}`);
 }
 
 async function readExactly(stream: Deno.TcpConn, size: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -5,11 +5,8 @@
  *     connection up (SILENT_MS_MAX), and may resume it meanwhile with its token from another connection.
  *   - Within a session a request that must not be carried out twice is answered from memory when it comes again.
  */
-import { TOKEN_SIZE } from "../wire/messages.ts";
+import { REMEMBERED_MAX, TOKEN_SIZE } from "../wire/messages.ts";
 import type { Link } from "../net/transport.ts";
-
-/** How many answers to requests that must not be repeated a session remembers. */
-export const REMEMBERED_MAX = 256;
 
 /** One client's session. */
 export class Session {

@@ -59,6 +59,8 @@ export const OPERATION_SIZE_MAX = 64 * 1024 * 1024;
 export const WAIT_SIZE_MAX = 64;
 /** Bytes of a session's token. */
 export const TOKEN_SIZE = 16;
+/** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
+export const REMEMBERED_MAX = 256;
 
 /** The table. */
 export const MESSAGES = {

@@ -1,0 +1,102 @@
+/** Native frames as bytes, and taken apart again, for tests that speak the protocol themselves. */
+import { decodeHeader, encodeFrame, frameSizes } from "../../lib/wire/frame.ts";
+import type { Header } from "../../lib/wire/frame.ts";
+import { MAGIC, PREFIX_SIZE, PROTOCOL_VERSION } from "../../lib/wire/messages.ts";
+import type { Fields, MessageName } from "../../lib/wire/messages.ts";
+
+/** All of `parts`, one after the other. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** One whole frame. */
+export function frame<N extends MessageName>(
+  name: N,
+  id: number,
+  fields: Fields<N>,
+  payload: Uint8Array = new Uint8Array(0),
+): Uint8Array<ArrayBuffer> {
+  return concat(encodeFrame(name, { id, incarnation: 0, epoch: 0 }, fields, payload.length), payload);
+}
+
+/** What begins a conversation: magic and hello. */
+export function hello(
+  token: Uint8Array = new Uint8Array(0),
+  version: number = PROTOCOL_VERSION,
+): Uint8Array<ArrayBuffer> {
+  return concat(MAGIC, frame("hello", 0, { versionMin: version, versionMax: version, software: "test", token }));
+}
+
+/** A frame that came. */
+export interface Came {
+  readonly header: Header;
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+/** Bytes of a stream, read as they are asked for. */
+export class Reader {
+  #kept: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  readonly #stream: { read(into: Uint8Array): Promise<number | null> };
+
+  constructor(stream: { read(into: Uint8Array): Promise<number | null> }) {
+    this.#stream = stream;
+  }
+
+  /** The next `size` bytes; undefined when the stream ends before them. */
+  async take(size: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (this.#kept.length < size) {
+      const bytes = new Uint8Array(Math.max(size, 65_536));
+      bytes.set(this.#kept);
+      let have = this.#kept.length;
+      while (have < size) {
+        const count = await this.#stream.read(bytes.subarray(have)).catch(() => null);
+        if (count === null) return undefined;
+        have += count;
+      }
+      this.#kept = bytes.subarray(0, have);
+    }
+    const taken = this.#kept.slice(0, size);
+    this.#kept = this.#kept.subarray(size);
+    return taken;
+  }
+
+  /** The next `size` bytes, which must come. */
+  async bytes(size: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await this.take(size);
+    if (!bytes) throw new Error(`the stream ended before ${size} bytes`);
+    return bytes;
+  }
+
+  /** Everything until the end. */
+  async rest(): Promise<Uint8Array<ArrayBuffer>> {
+    const all: Uint8Array[] = [this.#kept];
+    this.#kept = new Uint8Array(0);
+    for (;;) {
+      const bytes = new Uint8Array(65_536);
+      const count = await this.#stream.read(bytes).catch(() => null);
+      if (count === null) return concat(...all);
+      all.push(bytes.subarray(0, count));
+    }
+  }
+
+  /** The next frame, which must come. */
+  async frame(): Promise<Came> {
+    const prefix = await this.bytes(PREFIX_SIZE);
+    const { headerSize, payloadSize } = frameSizes(new DataView(prefix.buffer), 0);
+    return { header: decodeHeader(await this.bytes(headerSize)), payload: await this.bytes(payloadSize) };
+  }
+}
+
+/** Writes all of `bytes`. */
+export async function writeAll(
+  stream: { write(bytes: Uint8Array): Promise<number> },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await stream.write(bytes.subarray(at));
+}
