@@ -3,12 +3,12 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { invokedName, selfCommand } from "../../lib/cli/executable.ts";
 
-const MAIN = decodeURIComponent(new URL("../../main.ts", import.meta.url).pathname);
+const SELF = selfCommand();
 
 /** Runs dsm from source. */
 async function dsm(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, ...args],
+  const { code, stdout, stderr } = await new Deno.Command(SELF.command, {
+    args: [...SELF.args, ...args],
     stdin: "null",
     env: { NO_COLOR: "1" },
   }).output();
@@ -34,14 +34,15 @@ Deno.test("main: no command at all shows the help where it is not taken for a re
 });
 
 Deno.test("main: a reader that went away ends it quietly", async () => {
-  const script = `"$0" run -A "$1" completions bash | true; echo "\${PIPESTATUS[0]}"`;
-  const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script, Deno.execPath(), MAIN] }).output();
+  const script = `"$@" completions bash | true; echo "\${PIPESTATUS[0]}"`;
+  const { stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-c", script, "bash", SELF.command, ...SELF.args],
+  }).output();
   assertEquals([stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)), ["0\n", ""]);
 });
 
 Deno.test("main: a program that runs from source starts another dsm from source", async () => {
   assertEquals(invokedName(), undefined);
-  const { command, args } = selfCommand();
-  const { stdout } = await new Deno.Command(command, { args: [...args, "--version"], cwd: "/" }).output();
+  const { stdout } = await new Deno.Command(SELF.command, { args: [...SELF.args, "--version"], cwd: "/" }).output();
   assertEquals(new TextDecoder().decode(stdout), `dsm ${config.version}\n`);
 });
