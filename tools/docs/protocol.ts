@@ -12,7 +12,6 @@ import {
   STASH_TOTAL_MAX,
 } from "../../lib/net/transport.ts";
 import { WATCHERS_MAX } from "../../lib/node/change_watch.ts";
-import { REMEMBERED_MAX } from "../../lib/node/sessions.ts";
 import {
   CLASSIC_QUIT,
   CLASSIC_READ,
@@ -30,6 +29,7 @@ import {
   OPERATION_SIZE_MAX,
   PREFIX_SIZE,
   PROTOCOL_VERSION,
+  REMEMBERED_MAX,
   TOKEN_SIZE,
   WAIT_SIZE_MAX,
 } from "../../lib/wire/messages.ts";
@@ -101,7 +101,7 @@ const LIMITS: readonly Limit[] = [
   limit({ FRAME_MS_MAX }, time, "net/transport.ts", "for one frame to arrive; after it the connection is closed"),
   limit({ STALL_MS_MAX }, time, "net/transport.ts", "for a client to take some of its replies (`dsm server --stall`)"),
   limit({ SILENT_MS_MAX }, time, "net/transport.ts", "for a peer's kernel to give a sign of life"),
-  limit({ REMEMBERED_MAX }, plain, "node/sessions.ts", "answers that a session remembers"),
+  limit({ REMEMBERED_MAX }, plain, "wire/messages.ts", "answers that a session remembers"),
   limit({ WATCHERS_MAX }, plain, "node/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
   limit({ TIMEOUT_MS }, time, "net/channel.ts", "for a request, unless the client says otherwise"),
   limit({ SERVER_COUNT_MAX }, plain, "config/config_file.ts", "servers in one space"),
