@@ -197,7 +197,10 @@ export class MemoryService implements Service {
     let writes = false;
     for (let at = start; at < size && count < BATCH_COUNT_MAX && touched < BATCH_SIZE_MAX;) {
       const request = this.#requests[count] as MemoryRequest;
-      const parsed = this.#parse(talk, bytes, view, at, size, request);
+      const parsed = count === 0
+        ? this.#parse(talk, bytes, view, at, size, request)
+        : this.#parseNext(talk, bytes, view, at, size, request);
+      if (parsed === undefined) break;
       if (parsed !== Parsed.request) {
         if (parsed === Parsed.incomplete) link.want(this.#parser.needed);
         else if (count === 0) return this.#serveOther(link, talk, parsed, size);
@@ -205,8 +208,10 @@ export class MemoryService implements Service {
       }
       if (talk.dialect === "native" && !talk.session) throw new ProtocolError("a request before hello");
       at = request.end;
-      if (!this.#isAllowed(link, request)) {
-        if (count > 0) break;
+      const refusal = this.#refusalOf(request);
+      if (refusal) {
+        if (count > 0) break; // after those before it: it comes again
+        this.#refuse(link, request, refusal);
         return at;
       }
       if (request.size > INLINE_SIZE_MAX && !link.hasRoomFor(request.size)) {
@@ -361,39 +366,42 @@ export class MemoryService implements Service {
     return result;
   }
 
-  /** Refuses a request that cannot be served whatever the guards; says whether it may go on. */
-  #isAllowed(link: Link, request: MemoryRequest): boolean {
-    const { operation, offset, size } = request;
-    const isClassic = operation === Operation.classicRead || operation === Operation.classicWrite;
-    if (!this.#region.contains(offset, size) || size > OPERATION_SIZE_MAX) {
-      const what = `${size} bytes at ${offset}: this region has ${this.#region.layout.size} bytes`;
-      if (isClassic) throw new ProtocolError(`classic request for ${what}`);
-      return this.#refuse(link, request.id, "EINVAL", what);
+  /** Parses a request behind others: undefined when it breaks the protocol, which is said once they have been served. */
+  #parseNext(
+    talk: Conversation,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    at: number,
+    size: number,
+    into: MemoryRequest,
+  ): Parsed | undefined {
+    try {
+      return this.#parse(talk, bytes, view, at, size, into);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return undefined;
     }
-    if (operation === Operation.fetchAdd || operation === Operation.compareExchange) {
-      if ((size !== 4 && size !== 8) || offset % size !== 0) {
-        return this.#refuse(
-          link,
-          request.id,
-          "EINVAL",
-          `a word of ${size} bytes at ${offset}: 4 or 8, at a multiple of it`,
-        );
-      }
-    }
-    if (operation === Operation.wait && (size === 0 || this.#watch.size >= WATCHERS_MAX)) {
-      return this.#refuse(
-        link,
-        request.id,
-        size === 0 ? "EINVAL" : "EAGAIN",
-        "nothing to compare, or too many who wait",
-      );
-    }
-    return true;
   }
 
-  #refuse(link: Link, id: number, code: string, message: string): false {
-    this.#reply(link, id, "error", { code, message });
-    return false;
+  /** Why a request cannot be served whatever the guards; undefined when it can. */
+  #refusalOf({ operation, offset, size }: MemoryRequest): Fields<"error"> | undefined {
+    if (!this.#region.contains(offset, size) || size > OPERATION_SIZE_MAX) {
+      const message = `${size} bytes at ${offset}: this region has ${this.#region.layout.size} bytes`;
+      return { code: "EINVAL", message };
+    }
+    const isAtomic = operation === Operation.fetchAdd || operation === Operation.compareExchange;
+    if (isAtomic && ((size !== 4 && size !== 8) || offset % size !== 0)) {
+      return { code: "EINVAL", message: `a word of ${size} bytes at ${offset}: 4 or 8, at a multiple of it` };
+    }
+    if (operation !== Operation.wait) return undefined;
+    if (size === 0) return { code: "EINVAL", message: "nothing to compare" };
+    return this.#watch.size >= WATCHERS_MAX ? { code: "EAGAIN", message: "too many wait already" } : undefined;
+  }
+
+  #refuse(link: Link, request: MemoryRequest, refusal: Fields<"error">): void {
+    const isClassic = request.operation === Operation.classicRead || request.operation === Operation.classicWrite;
+    if (isClassic) throw new ProtocolError(`classic request for ${refusal.message}`);
+    this.#reply(link, request.id, "error", refusal);
   }
 
   #serve(
@@ -562,7 +570,10 @@ export class MemoryService implements Service {
           suspects: this.#region.suspects().latest.map((block) => [block]),
         });
       default:
-        this.#refuse(link, header.id, "ENOSYS", `a memory server does not answer ${header.name}`);
+        this.#reply(link, header.id, "error", {
+          code: "ENOSYS",
+          message: `a memory server does not answer ${header.name}`,
+        });
     }
   }
 
