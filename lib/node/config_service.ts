@@ -87,6 +87,7 @@ export class ConfigService implements Service {
     if (!talk.isWelcome && header.name !== "hello") throw new ProtocolError(`${header.name} before hello`);
     switch (header.name) {
       case "hello": {
+        if (talk.isWelcome) throw new ProtocolError("a second hello");
         const version = acceptHello(header.fields);
         talk.isWelcome = true;
         this.#put(link, MAGIC);
