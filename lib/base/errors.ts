@@ -11,7 +11,13 @@ export abstract class DsmError extends Error {
   /** Stable and machine-readable: an errno name (`EINVAL`) or a word of ours (`PEER_LOST`). */
   readonly code: string;
 
-  /** @param code stable; @param message for people; @param cause what this error was made from. */
+  /**
+   * Makes the error.
+   *
+   * @param code stable.
+   * @param message for people.
+   * @param cause what this error was made from.
+   */
   constructor(code: string, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
@@ -21,7 +27,11 @@ export abstract class DsmError extends Error {
 
 /** A mistake on the command line or in an argument of the library: say so and exit with 2. */
 export class UsageError extends DsmError {
-  /** @param message what was given, and what is expected. */
+  /**
+   * Makes the error.
+   *
+   * @param message what was given, and what is expected.
+   */
   constructor(message: string) {
     super("USAGE", message);
   }
@@ -34,7 +44,13 @@ export class ConfigError extends DsmError {
   /** The line, counted from 1; 0 when it is about the file as a whole. */
   readonly line: number;
 
-  /** @param file as the user gave it; @param line from 1, or 0 for the whole file; @param message what is wrong there. */
+  /**
+   * Makes the error.
+   *
+   * @param file as the user gave it.
+   * @param line from 1, or 0 for the whole file.
+   * @param message what is wrong there.
+   */
   constructor(file: string, line: number, message: string, cause?: unknown) {
     super("CONFIG", line > 0 ? `${file}:${line}: ${message}` : `${file}: ${message}`, cause);
     this.file = file;
@@ -47,7 +63,13 @@ export class SystemError extends DsmError {
   /** The call that was refused, such as `shmget`, `read`. */
   readonly call: string;
 
-  /** @param call what was refused; @param code the errno's name; @param message what was being done, to what, what next. */
+  /**
+   * Makes the error.
+   *
+   * @param call what was refused.
+   * @param code the errno's name.
+   * @param message what was being done, to what, what next.
+   */
   constructor(call: string, code: string, message: string, cause?: unknown) {
     super(code, message, cause);
     this.call = call;
@@ -56,7 +78,11 @@ export class SystemError extends DsmError {
 
 /** Bytes that are not the protocol: the connection they came on is closed. */
 export class ProtocolError extends DsmError {
-  /** @param message which rule the bytes break. */
+  /**
+   * Makes the error.
+   *
+   * @param message which rule the bytes break.
+   */
   constructor(message: string, cause?: unknown) {
     super("PROTOCOL", message, cause);
   }
@@ -70,7 +96,12 @@ export class PeerLostError extends DsmError {
   /** Whether the request may have been carried out. */
   readonly outcome: Outcome;
 
-  /** @param message which peer, and what to do; @param outcome whether the request may have been carried out. */
+  /**
+   * Makes the error.
+   *
+   * @param message which peer, and what to do.
+   * @param outcome whether the request may have been carried out.
+   */
   constructor(message: string, outcome: Outcome, cause?: unknown) {
     super("PEER_LOST", message, cause);
     this.outcome = outcome;
@@ -79,7 +110,11 @@ export class PeerLostError extends DsmError {
 
 /** A checkpoint that is damaged or does not fit: the file is refused. */
 export class CheckpointError extends DsmError {
-  /** @param message which file, which byte range, and what is wrong. */
+  /**
+   * Makes the error.
+   *
+   * @param message which file, which byte range, and what is wrong.
+   */
   constructor(message: string, cause?: unknown) {
     super("CHECKPOINT", message, cause);
   }
@@ -90,7 +125,12 @@ export class TimeoutError extends DsmError {
   /** Whether the request may have been carried out. */
   readonly outcome: Outcome;
 
-  /** @param message what was waited for, and how long; @param outcome whether the request may have been carried out. */
+  /**
+   * Makes the error.
+   *
+   * @param message what was waited for, and how long.
+   * @param outcome whether the request may have been carried out.
+   */
   constructor(message: string, outcome: Outcome = "no", cause?: unknown) {
     super("TIMEOUT", message, cause);
     this.outcome = outcome;
@@ -99,7 +139,11 @@ export class TimeoutError extends DsmError {
 
 /** A bug of ours: never caught, the process ends. */
 export class InvariantError extends DsmError {
-  /** @param message the condition that should have held. */
+  /**
+   * Makes the error.
+   *
+   * @param message the condition that should have held.
+   */
   constructor(message: string) {
     super("INVARIANT", message);
   }

@@ -38,6 +38,52 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a memory server tells of its region, and of what has passed through it since it started. */
+export interface RegionInfo {
+  /** Bytes of user data. */
+  readonly size: number;
+  /** Bytes per block. */
+  readonly blockSize: number;
+  /** Semaphores in the guard set; block i is guarded by number i modulo this. */
+  readonly guardCount: number;
+  /** How often a server has started on these bytes. */
+  readonly startCount: number;
+  /** The server's process. */
+  readonly pid: number;
+  /** Which transport serves. */
+  readonly transport: string;
+  /** Whether programs on its host may attach it. */
+  readonly attachable: boolean;
+  /** The segment's id on its host. */
+  readonly shmid: number;
+  /** The guard set's id on its host. */
+  readonly semid: number;
+  /** What tells this memory from any other: 32 hexadecimal digits. */
+  readonly cookie: string;
+  /** Blocks found half written since the region was made. */
+  readonly suspectCount: number;
+  /** Connections now. */
+  readonly connectionCount: number;
+  /** Requests on the region served over TCP. */
+  readonly operationCount: number;
+  /** Bytes they touched. */
+  readonly byteCount: number;
+  /** Requests that had to wait for a guard. */
+  readonly waitCount: number;
+  /** How long the server has run, in ms. */
+  readonly uptimeMs: number;
+}
+
+/** The blocks of one server that are not simply free. */
+export interface BlockStates {
+  /** Blocks of the region. */
+  readonly blockCount: number;
+  /** Rows `[guard, value, lastPid, waiterCount]`. */
+  readonly guards: readonly (readonly (number | string | boolean)[])[];
+  /** Rows `[block]`. */
+  readonly suspects: readonly (readonly (number | string | boolean)[])[];
+}
+
 /** One server of a cluster. */
 export interface ServerInfo {
   /** `host:port`. */
@@ -55,7 +101,7 @@ export interface ServerInfo {
   /** Why it goes by TCP, or why it is not reached. */
   readonly reason: string;
   /** What the server tells of itself; undefined when it does not answer. */
-  readonly region: Fields<"regionInfoReply"> | undefined;
+  readonly region: RegionInfo | undefined;
 }
 
 /** How often the layout is asked for again while some server's size is not known. */
@@ -216,6 +262,7 @@ export class Cluster implements AsyncDisposable {
    * know whether it was added: it never is added twice.
    */
   fetchAdd(address: number, operand: number, options?: RequestOptions): Promise<number>;
+  /** The same with 64 bits. */
   fetchAdd(address: number, operand: bigint, options?: RequestOptions): Promise<bigint>;
   async fetchAdd(address: number, operand: number | bigint, options?: RequestOptions): Promise<number | bigint> {
     const width = widthOf(operand);
@@ -232,6 +279,7 @@ export class Cluster implements AsyncDisposable {
    * @throws as {@linkcode Cluster.fetchAdd}.
    */
   compareExchange(address: number, expected: number, replacement: number, options?: RequestOptions): Promise<number>;
+  /** The same with 64 bits. */
   compareExchange(address: number, expected: bigint, replacement: bigint, options?: RequestOptions): Promise<bigint>;
   async compareExchange(
     address: number,
@@ -263,6 +311,7 @@ export class Cluster implements AsyncDisposable {
     predicate: (value: number) => boolean,
     options?: RequestOptions & { readonly width?: 4 },
   ): Promise<number>;
+  /** The same with 64 bits. */
   waitUntil(
     address: number,
     predicate: (value: bigint) => boolean,
@@ -346,12 +395,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** What one server tells of its region. @throws as {@linkcode Cluster.read}. */
-  regionInfo(server: number, options?: RequestOptions): Promise<Fields<"regionInfoReply">> {
+  regionInfo(server: number, options?: RequestOptions): Promise<RegionInfo> {
     return this.#link(server).info(this.#options(options));
   }
 
   /** The state of the guards and the suspect blocks of one server. @throws as {@linkcode Cluster.read}. */
-  async blockStates(server: number, options?: RequestOptions): Promise<Fields<"blockStatesReply">> {
+  async blockStates(server: number, options?: RequestOptions): Promise<BlockStates> {
     const { header } = await this.#link(server).channel.request("blockStates", {}, true, this.#options(options));
     return (header as { fields: Fields<"blockStatesReply"> }).fields;
   }

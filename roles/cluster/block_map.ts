@@ -4,7 +4,7 @@
  * Blocks share guards when there are more of them than guards; a held guard holds all its blocks. A map that has less
  * room than blocks shows in each cell the most remarkable of the blocks it stands for.
  */
-import type { Fields } from "../../lib/wire/messages.ts";
+import type { BlockStates } from "../../lib/node/cluster.ts";
 import type { Style } from "../../lib/cli/style.ts";
 
 /** What a block is, the least remarkable first. */
@@ -31,7 +31,7 @@ export interface BlockMap {
 }
 
 /** Reads a reply. @param guardCount semaphores in the server's set. */
-export function blockMap(reply: Fields<"blockStatesReply">, guardCount: number): BlockMap {
+export function blockMap(reply: BlockStates, guardCount: number): BlockMap {
   const held = reply.guards.map(([guard, value, lastPid, waiters]): HeldGuard => ({
     guard: Number(guard),
     value: Number(value),
