@@ -42,18 +42,24 @@ const BLOCKING_MS_MAX = 10_000;
 
 /** See the head of this file. Offsets count from the start of the region. */
 export class Attachment {
-  /** The region, as this process maps it. */
-  readonly region: Region;
   /** Whether the region is gone for good. */
   isLost = false;
+  readonly #region: Region;
   readonly #plan: GuardPlan;
   readonly #cookieWord: number;
   readonly #viewOf = new LastView();
   /** The guard held or asked for, when it is one; else -1, and the plan says which. */
   #guard = -1;
+  /** Guards that were waited for, and are held for the attempt about to be made. */
+  #held: GuardPlan | undefined;
+
+  /** Bytes of the region. */
+  get size(): number {
+    return this.#region.layout.size;
+  }
 
   private constructor(region: Region) {
-    this.region = region;
+    this.#region = region;
     this.#plan = region.guards.plan();
     this.#cookieWord = region.word(FooterWord.cookie);
   }
@@ -83,7 +89,7 @@ export class Attachment {
 
   /** Whether the memory may be used; expects guards to be held. */
   #check(offset: number, size: number, lowest: number): boolean {
-    const region = this.region;
+    const region = this.#region;
     if (!region.isSameHeld(this.#cookieWord)) {
       this.isLost = true;
       return false;
@@ -92,19 +98,25 @@ export class Attachment {
   }
 
   #take(): SemopResult {
-    const { guards } = this.region;
+    const { guards } = this.#region;
+    if (this.#held) {
+      this.#guard = -1;
+      this.#plan.copyFrom(this.#held);
+      this.#held = undefined;
+      return "done";
+    }
     return this.#guard >= 0 ? guards.tryTakeOne(this.#guard) : guards.tryTake(this.#plan);
   }
 
   #give(): void {
-    const { guards } = this.region;
+    const { guards } = this.#region;
     if (this.#guard >= 0) guards.giveOne(this.#guard);
     else guards.give(this.#plan);
   }
 
   #enter(offset: number, size: number, lowest: number): Attempt {
     if (this.isLost) return "refused";
-    const { region } = this;
+    const region = this.#region;
     this.#guard = region.onlyGuard(offset, size);
     if (this.#guard < 0) {
       this.#plan.clear();
@@ -124,30 +136,30 @@ export class Attachment {
 
   /** Reads `into.length` bytes from `offset`. @throws SystemError EINVAL when they are not in the region. */
   tryRead(offset: number, into: Uint8Array): Attempt {
-    this.region.requireRange("read", offset, into.length);
+    this.#region.requireRange("read", offset, into.length);
     const attempt = this.#enter(offset, into.length, HOLDER_OWNED);
     if (attempt !== "done") return attempt;
-    this.region.readHeld(offset, into.length, into, 0, this.#viewOf.of(into));
+    this.#region.readHeld(offset, into.length, into, 0, this.#viewOf.of(into));
     this.#give();
     return "done";
   }
 
   /** Writes `bytes` at `offset`. @throws SystemError EINVAL when they are not in the region. */
   tryWrite(offset: number, bytes: Uint8Array): Attempt {
-    this.region.requireRange("write", offset, bytes.length);
+    this.#region.requireRange("write", offset, bytes.length);
     const attempt = this.#enter(offset, bytes.length, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
-    this.region.writeHeld(offset, bytes, 0, bytes.length, this.#viewOf.of(bytes));
+    this.#region.writeHeld(offset, bytes, 0, bytes.length, this.#viewOf.of(bytes));
     this.#give();
     return "done";
   }
 
   /** Sets `size` bytes from `offset` to `byte`. @throws SystemError EINVAL when they are not in the region. */
   tryFill(offset: number, size: number, byte: number): Attempt {
-    this.region.requireRange("fill", offset, size);
+    this.#region.requireRange("fill", offset, size);
     const attempt = this.#enter(offset, size, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
-    this.region.fillHeld(offset, size, byte);
+    this.#region.fillHeld(offset, size, byte);
     this.#give();
     return "done";
   }
@@ -162,12 +174,12 @@ export class Attachment {
     width: WordWidth,
     change: (word: bigint) => bigint | undefined,
   ): { readonly attempt: Attempt; readonly word: bigint } {
-    this.region.requireRange("update", offset, width);
+    this.#region.requireRange("update", offset, width);
     const attempt = this.#enter(offset, width, HOLDER_SHARED);
     if (attempt !== "done") return { attempt, word: 0n };
-    const word = this.region.wordHeld(offset, width);
+    const word = this.#region.wordHeld(offset, width);
     const next = change(word);
-    if (next !== undefined) this.region.setWordHeld(offset, width, next);
+    if (next !== undefined) this.#region.setWordHeld(offset, width, next);
     this.#give();
     return { attempt, word };
   }
@@ -179,39 +191,62 @@ export class Attachment {
    * @param lent "r" to read them, "w" to overwrite all of them.
    */
   tryLend(offset: number, size: number, lent: "r" | "w", transfer: (bytes: Uint8Array<ArrayBuffer>) => void): Attempt {
-    this.region.requireRange(lent === "r" ? "read" : "write", offset, size);
+    this.#region.requireRange(lent === "r" ? "read" : "write", offset, size);
     const attempt = this.#enter(offset, size, lent === "r" ? HOLDER_OWNED : HOLDER_SHARED);
     if (attempt !== "done") return attempt;
     // `transfer` may use this attachment itself: what is held here must not be forgotten over it
-    const plan = this.region.guards.plan();
-    this.region.planRange(plan, offset, size);
+    const plan = this.#planOf(offset, size);
     try {
-      if (lent === "r") this.region.lendHeld(offset, size, transfer);
-      else this.region.lendForWriteHeld(offset, size, transfer);
+      if (lent === "r") this.#region.lendHeld(offset, size, transfer);
+      else this.#region.lendForWriteHeld(offset, size, transfer);
     } finally {
-      this.region.guards.give(plan);
+      this.#region.guards.give(plan);
     }
     return "done";
   }
 
   /**
-   * Waits, while the event loop goes on, until the guards of a range were free for a moment.
+   * Waits in the kernel's queue for the guards of a range, while the event loop goes on, and makes the attempt under them:
+   * a large range is not starved by small ones that come and go.
    *
-   * @throws the signal's reason.
+   * @param attempt one of the methods above, on exactly that range.
+   * @returns what it returned, or "busy" when the guards did not come within `timeoutMs`.
+   * @throws the signal's reason; what `attempt` throws.
    */
-  async untilFree(offset: number, size: number, deadline: Deadline, signal?: AbortSignal): Promise<boolean> {
-    const plan = this.region.guards.plan();
-    plan.clear();
-    this.region.planRange(plan, offset, size);
-    while (!deadline.passed && !this.isLost) {
+  async whenFree(
+    offset: number,
+    size: number,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    attempt: () => Attempt,
+  ): Promise<Attempt> {
+    const deadline = new Deadline(timeoutMs);
+    const plan = this.#planOf(offset, size);
+    while (!this.isLost) {
       signal?.throwIfAborted();
-      if (!await this.region.guards.takeInBackground(plan, Math.min(SLICE_MS, deadline.leftMs))) {
-        if (this.region.guards.tryTake(plan) !== "done") continue;
+      if (await this.#region.guards.takeInBackground(plan, Math.min(SLICE_MS, deadline.leftMs))) {
+        return this.#attemptUnder(plan, attempt);
       }
-      this.region.guards.give(plan);
-      return true;
+      if (deadline.passed) return "busy";
     }
-    return false;
+    return "refused";
+  }
+
+  #planOf(offset: number, size: number): GuardPlan {
+    const plan = this.#region.guards.plan();
+    this.#region.planRange(plan, offset, size);
+    return plan;
+  }
+
+  /** Makes an attempt whose guards are held already; they are given back whatever it does. */
+  #attemptUnder(plan: GuardPlan, attempt: () => Attempt): Attempt {
+    this.#held = plan;
+    try {
+      return attempt();
+    } finally {
+      if (this.#held) this.#region.guards.give(this.#held);
+      this.#held = undefined;
+    }
   }
 
   #blocking(call: string, offset: number, size: number, attempt: () => Attempt): void {
@@ -231,10 +266,9 @@ export class Attachment {
           `cannot ${call}: a block has been held for ${BLOCKING_MS_MAX} ms (dsm blocks)`,
         );
       }
-      const plan = this.region.guards.plan();
-      plan.clear();
-      this.region.planRange(plan, offset, size);
-      if (this.region.guards.takeBlocking(plan, SLICE_MS) === "done") this.region.guards.give(plan);
+      const plan = this.#planOf(offset, size);
+      if (this.#region.guards.takeBlocking(plan, SLICE_MS) !== "done") continue;
+      if (this.#attemptUnder(plan, attempt) === "done") return;
     }
   }
 
@@ -263,13 +297,13 @@ export class Attachment {
    * @throws SystemError EINVAL when the range is not in the region.
    */
   readOptimistic(offset: number, into: Uint8Array): boolean {
-    this.region.requireRange("read", offset, into.length);
-    return !this.isLost && this.region.readOptimistic(offset, into, this.#viewOf.of(into));
+    this.#region.requireRange("read", offset, into.length);
+    return !this.isLost && this.#region.readOptimistic(offset, into, this.#viewOf.of(into));
   }
 
   /** Unmaps the region; the attachment may not be used afterwards. */
   detach(): void {
     this.isLost = true;
-    this.region.detach();
+    this.#region.detach();
   }
 }

@@ -3,7 +3,7 @@
  *
  * The way is found by itself, at the first request and after every new connection. What memory refuses, TCP is asked for.
  */
-import { Deadline, turn } from "../base/clock.ts";
+import { turn } from "../base/clock.ts";
 import { DsmError, TimeoutError } from "../base/errors.ts";
 import { Attachment } from "../memory/attachment.ts";
 import type { Attempt } from "../memory/attachment.ts";
@@ -102,30 +102,27 @@ export class ServerLink implements AsyncDisposable {
       // without an answer there is no way through memory either, unless one is open already
       await this.probe(options);
     }
-    if (!this.attachment) return false;
-    const deadline = new Deadline(options?.timeoutMs ?? TIMEOUT_MS);
-    for (;;) {
-      options?.signal?.throwIfAborted();
-      const attachment: Attachment | undefined = this.attachment;
-      if (!attachment) return false;
-      const result = attempt(attachment);
-      if (result === "done") {
-        const due = countOperation(size);
-        if (due) await due;
-        return true;
-      }
-      if (result === "refused") {
-        if (attachment.isLost && this.attachment === attachment) this.#leave();
-        return false;
-      }
-      if (deadline.passed) {
-        throw new TimeoutError(
-          `a block of ${this.channel.name} that is needed has been held too long (dsm blocks)`,
-          "no",
-        );
-      }
-      await attachment.untilFree(offset, size, deadline, options?.signal);
+    options?.signal?.throwIfAborted();
+    const { attachment } = this;
+    if (!attachment) return false;
+    let result = attempt(attachment);
+    if (result === "busy") {
+      const timeoutMs = options?.timeoutMs ?? TIMEOUT_MS;
+      result = await attachment.whenFree(offset, size, timeoutMs, options?.signal, () => attempt(attachment));
     }
+    if (result === "busy") {
+      throw new TimeoutError(
+        `a block of ${this.channel.name} that is needed has been held too long (dsm blocks)`,
+        "no",
+      );
+    }
+    if (result === "refused") {
+      if (attachment.isLost && this.attachment === attachment) this.#leave();
+      return false;
+    }
+    const due = countOperation(size);
+    if (due) await due;
+    return true;
   }
 
   /** Reads `size` bytes from `offset`. */
