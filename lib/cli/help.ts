@@ -67,7 +67,8 @@ function optionRows(options: Params): Row[] {
   return Object.entries(options).map(([name, param]): Row => {
     const letter = param.short === undefined ? "    " : `-${param.short}, `;
     const flag = isNegatable(param) ? `--no-${kebab(name)}` : `--${kebab(name)}`;
-    return [`${letter}${flag}${param.kind === "boolean" ? "" : ` ${placeholder(param)}`}`, description(param)];
+    const about = isNegatable(param) ? `do not ${description(param)}` : description(param);
+    return [`${letter}${flag}${param.kind === "boolean" ? "" : ` ${placeholder(param)}`}`, about];
   });
 }
 

@@ -39,7 +39,7 @@ Deno.test("help: examples first, then what it is, its usage, and all that can be
     "      --transport auto|epoll|deno  how to listen (default auto)",
     "  -f, --fill STRING                the first contents",
     "  -d, --detach                     run in the background",
-    "      --no-attach                  go by memory where it can",
+    "      --no-attach                  do not go by memory where it can",
     "",
   ]);
 });
