@@ -68,7 +68,7 @@ dies is told of, with the command that starts it again: its bytes are still ther
     if (options.local !== undefined && file !== undefined) {
       throw new UsageError(`either a file (${file}) or --local, not both`);
     }
-    if (options.detach) return await detach();
+    if (options.detach) return await detach(options.port);
     const plan = options.local === undefined
       ? await planFromFile(file ?? "config.txt", options)
       : planLocal(options.local, options);

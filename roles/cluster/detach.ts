@@ -7,10 +7,14 @@ import { stateDirectory } from "../../lib/launch/cluster_record.ts";
 
 const LOOK_MS = 50;
 
-/** Starts it, waits until it is ready, prints its readiness line, and leaves it running. */
-export async function detach(): Promise<number> {
+/**
+ * Starts it, waits until it is ready, prints its readiness line, and leaves it running.
+ *
+ * @param port the config server's, as asked for; it names the log.
+ */
+export async function detach(port: number): Promise<number> {
   await Deno.mkdir(stateDirectory(), { recursive: true, mode: 0o700 });
-  const log = `${stateDirectory()}/up-${Deno.pid}.log`;
+  const log = `${stateDirectory()}/up-${port}.log`;
   const self = selfCommand();
   const args = [...self.args, ...Deno.args.filter((arg) => arg !== "-d" && arg !== "--detach")];
   // the shell gives the child its files and is replaced by it; we keep no pipe to it
