@@ -186,9 +186,7 @@ export class DenoTransport {
       await new Promise<void>((resolve) => link.wake = resolve);
       link.wake = () => {};
       if (link.isPaused || link.pending.length > 0 || link.isClosed) continue;
-      if (link.stash.size > 0 && link.stash.size >= link.wanted) {
-        this.#feed(link, link.stash.bytes, link.stash.view, link.stash.size);
-      }
+      if (link.stash.size > 0) this.#feed(link, link.stash.bytes, link.stash.view, link.stash.size);
     }
   }
 
@@ -198,10 +196,16 @@ export class DenoTransport {
 
   #feed(link: DenoLink, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): void {
     link.wanted = 0;
-    const consumed = this.#service.received(link, bytes, view, size);
-    link.flush();
+    let consumed: number;
+    try {
+      consumed = this.#service.received(link, bytes, view, size);
+    } finally {
+      // the output is everybody's: nothing may be left in it for the link that comes next
+      link.flush();
+    }
     if (link.isClosed) return;
-    if (consumed > 0 || link.sinceMs === 0) link.sinceMs = nowMs();
+    // what is left has begun to arrive just now, unless some of it was here before
+    if (consumed > 0 || link.stash.size === 0) link.sinceMs = nowMs();
     link.stash.keep(bytes, consumed, size);
     this.#scheduleTick();
   }

@@ -219,7 +219,8 @@ export class EpollTransport {
     const consumed = this.#service.received(link, bytes, view, size);
     this.flush(link);
     if (link.isClosed) return;
-    if (consumed > 0 || link.sinceMs === 0) link.sinceMs = nowMs();
+    // what is left has begun to arrive just now, unless some of it was here before
+    if (consumed > 0 || link.stash.size === 0) link.sinceMs = nowMs();
     link.stash.keep(bytes, consumed, size);
     if (link.wanted > RECEIVE_SIZE) link.stash.grow(link.wanted);
   }
@@ -236,7 +237,7 @@ export class EpollTransport {
 
   #feedStash(link: EpollLink): void {
     const stash = link.stash;
-    if (stash.size === 0 || stash.size < link.wanted) return;
+    if (stash.size === 0) return;
     if (stash.size > RECEIVE_SIZE) return this.#feed(link, stash.bytes, stash.view, stash.size);
     this.#received.set(stash.bytes.subarray(0, stash.size));
     this.#feed(link, this.#received, this.#receivedView, stash.size);
