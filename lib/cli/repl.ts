@@ -15,7 +15,7 @@ export interface Conversation {
   /** Words completed at the beginning of a line. */
   readonly words: readonly string[];
   /**
-   * Carries out one line; `ask` reads a further one.
+   * Carries out one line, as it was typed; `ask` reads a further one.
    *
    * @returns "over" to end.
    */
@@ -55,8 +55,8 @@ export async function converse(conversation: Conversation): Promise<number> {
   let failures = 0;
   try {
     for (;;) {
-      const line = (await ask(conversation.prompt)).trim();
-      if (line === "") continue;
+      const line = await ask(conversation.prompt);
+      if (line.trim() === "") continue;
       try {
         if (await conversation.onLine(line, ask) === "over") return failures;
       } catch (error) {

@@ -57,7 +57,7 @@ async function writeRange(cluster: Cluster, line: string, words: readonly string
 }
 
 async function onLine(cluster: Cluster, line: string, ask: Ask): Promise<"over" | void> {
-  const [word = "", ...words] = line.split(/\s+/);
+  const [word = "", ...words] = line.trim().split(/\s+/);
   switch (word) {
     case "r":
     case "read":
