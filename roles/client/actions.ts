@@ -13,7 +13,7 @@ export function sizeOf(start: number, end: number): number {
 
 /** Reads a file into the space. Returns how many bytes it had. */
 export async function load(cluster: Cluster, file: string, start: number): Promise<number> {
-  using source = await openFile(file, { read: true });
+  using source = await openToRead(file);
   const { size, isFile } = await source.stat();
   if (!isFile) throw new UsageError(`${file} is not a file; pipe it: dsm client write ${start} - < ${file}`);
   using bar = new Progress(`load ${file}`, size);
@@ -28,23 +28,42 @@ export async function load(cluster: Cluster, file: string, start: number): Promi
   return size;
 }
 
-/** Writes a range of the space to a file. */
+/** Writes a range of the space to a file, which is not touched before there is something to write into it. */
 export async function save(cluster: Cluster, start: number, end: number, file: string): Promise<number> {
   const size = sizeOf(start, end);
-  using target = await openFile(file, { write: true, create: true, truncate: true });
-  using bar = new Progress(`save ${file}`, size);
-  await cluster.lend(start, size, "r", (bytes, at) => {
-    for (let done = 0; done < bytes.length;) done += target.writeSync(done === 0 ? bytes : bytes.subarray(done));
-    bar.update(at + bytes.length);
-  });
+  let opened: Deno.FsFile | undefined;
+  const open = (): Deno.FsFile => opened ??= openToWrite(file);
+  try {
+    using bar = new Progress(`save ${file}`, size);
+    await cluster.lend(start, size, "r", (bytes, at) => {
+      const target = open();
+      for (let done = 0; done < bytes.length;) done += target.writeSync(done === 0 ? bytes : bytes.subarray(done));
+      bar.update(at + bytes.length);
+    });
+    open();
+  } finally {
+    opened?.close();
+  }
   return size;
 }
 
-async function openFile(file: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
+function cannotOpen(file: string, error: unknown): UsageError {
+  return new UsageError(`cannot open ${file}: ${(error as Error).message}`);
+}
+
+function openToWrite(file: string): Deno.FsFile {
   try {
-    return await Deno.open(file, options);
+    return Deno.openSync(file, { write: true, create: true, truncate: true });
   } catch (error) {
-    throw new UsageError(`cannot open ${file}: ${(error as Error).message}`);
+    throw cannotOpen(file, error);
+  }
+}
+
+async function openToRead(file: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(file);
+  } catch (error) {
+    throw cannotOpen(file, error);
   }
 }
 
