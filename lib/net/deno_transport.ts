@@ -58,6 +58,7 @@ class DenoLink implements Link {
   }
   pause(): void {
     this.isPaused = true;
+    this.transport.scheduleTick();
   }
   resume(): void {
     this.isPaused = false;
@@ -144,7 +145,7 @@ export class DenoTransport {
       connection.setKeepAlive(true);
       this.#service.opened(link);
       link.flush();
-      this.#scheduleTick();
+      this.scheduleTick();
       await this.#readAll(link);
     } catch (error) {
       if (error instanceof ProtocolError) {
@@ -207,10 +208,11 @@ export class DenoTransport {
     // what is left has begun to arrive just now, unless some of it was here before
     if (consumed > 0 || link.stash.size === 0) link.sinceMs = nowMs();
     link.stash.keep(bytes, consumed, size);
-    this.#scheduleTick();
+    this.scheduleTick();
   }
 
-  #scheduleTick(): void {
+  /** For links: looks when the service wants to be called next. */
+  scheduleTick(): void {
     const inMs = this.#service.nextTickMs();
     const atMs = nowMs() + inMs;
     if (inMs === Infinity || this.#isStopping || atMs >= this.#tickAtMs) return;
@@ -219,7 +221,7 @@ export class DenoTransport {
     this.#ticker = setTimeout(() => {
       this.#tickAtMs = Infinity;
       this.#service.tick();
-      this.#scheduleTick();
+      this.scheduleTick();
     }, Math.max(0, inMs));
   }
 

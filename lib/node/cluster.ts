@@ -13,13 +13,13 @@ import type { Piece, Place } from "../config/space.ts";
 import type { Attachment } from "../memory/attachment.ts";
 import type { WordWidth } from "../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../net/channel.ts";
-import type { EpochWord, RequestOptions } from "../net/channel.ts";
+import type { EpochWord, RequestOptions } from "../net/request.ts";
 import { OPERATION_SIZE_MAX } from "../wire/messages.ts";
 import type { Fields } from "../wire/messages.ts";
 import { ServerLink } from "./server_link.ts";
 import type { Way } from "./server_link.ts";
 
-export type { RequestOptions } from "../net/channel.ts";
+export type { RequestOptions } from "../net/request.ts";
 
 /** Where the config server is when nobody says. */
 export const DEFAULT_CONFIG = "127.0.0.1:9740";

@@ -9,7 +9,7 @@ import { parseConfig } from "../config/config_file.ts";
 import type { ConfiguredServer } from "../config/config_file.ts";
 import { Space } from "../config/space.ts";
 import { DenoTransport } from "../net/deno_transport.ts";
-import type { EpochWord } from "../net/channel.ts";
+import type { EpochWord } from "../net/request.ts";
 import { STALL_MS_MAX } from "../net/transport.ts";
 import { numericHost } from "../sys/sockets.ts";
 import type { GreetedServer } from "../wire/classic.ts";

@@ -1,0 +1,64 @@
+/** A request on its way: what is asked, until when, and whom to tell. */
+import type { Header } from "../wire/frame.ts";
+
+/** The highest epoch this process has seen, and the cluster's life it belongs to. One for all channels of a process. */
+export interface EpochWord {
+  /** 0 while none is known. */
+  incarnation: number;
+  /** See incarnation. */
+  epoch: number;
+}
+
+/** Takes note of the epoch that a frame carried. */
+export function meetEpoch(known: EpochWord, incarnation: number, epoch: number): void {
+  if (incarnation !== known.incarnation) {
+    known.incarnation = incarnation;
+    known.epoch = epoch;
+  } else if (epoch > known.epoch) known.epoch = epoch;
+}
+
+/** How a request is to be made. */
+export interface RequestOptions {
+  /** How long it may take, in ms. */
+  readonly timeoutMs?: number;
+  /** Ends it early. */
+  readonly signal?: AbortSignal;
+}
+
+/** A reply: its header, and its payload. */
+export interface Reply {
+  /** The decoded header. */
+  readonly header: Header;
+  /** The bytes after it. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+/** Reads and writes have templates; everything else brings its frame. */
+export type PendingKind = "read" | "write" | "other";
+
+/** A request whose answer has not come. */
+export class Pending {
+  /** Whether it may have reached the server. */
+  wasSent = false;
+  /** Whether whoever asked has been told. */
+  isDone = false;
+  /** Which one it was among the requests sent that may not be repeated. */
+  turn = 0;
+  /** Stops listening to its signal. */
+  forgetSignal: (() => void) | undefined;
+
+  /** Everything but the kind and id may be empty, as the kind has it. */
+  constructor(
+    readonly kind: PendingKind,
+    readonly id: number,
+    readonly offset: number,
+    readonly size: number,
+    readonly payload: Uint8Array,
+    /** The frame without payload, for what has no template. */
+    readonly frame: Uint8Array | undefined,
+    readonly isRepeatable: boolean,
+    readonly deadlineMs: number,
+    readonly resolve: (value: never) => void,
+    readonly reject: (error: unknown) => void,
+  ) {}
+}
