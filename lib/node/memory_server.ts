@@ -7,7 +7,7 @@
  */
 import { invariant } from "../base/assert.ts";
 import { SystemError } from "../base/errors.ts";
-import { closeRegion, isSegmentThere, openRegion, whyLost } from "../memory/open.ts";
+import { closeRegion, isSegmentThere, leaveRegion, openRegion, whyLost } from "../memory/open.ts";
 import type { RegionRequest, StartKind } from "../memory/open.ts";
 import type { Region } from "../memory/region.ts";
 import { DenoTransport } from "../net/deno_transport.ts";
@@ -115,10 +115,12 @@ export class MemoryServer {
   async stop(keep: boolean): Promise<boolean> {
     clearInterval(this.#lossCheck);
     if (!keep) this.region.setState("closing");
+    // first of all, so that no guards are taken for a transport that is not there any more to give them back
+    const quiet = this.#waiter.stop();
     await this.#running.stop();
-    await this.#waiter.stop();
+    await quiet;
     if (!keep) return await closeRegion(this.region);
-    this.region.detach();
+    leaveRegion(this.region);
     return true;
   }
 
