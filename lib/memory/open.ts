@@ -14,7 +14,17 @@ import { SystemError } from "../base/errors.ts";
 import { Deadline, pause } from "../base/clock.ts";
 import { formatSize } from "../base/units.ts";
 import { availableMemory, isAlive, ownPid, semaphoreOperationsMax, sharedMemoryMax } from "../sys/host.ts";
-import { createSet, findSet, IPC_NOWAIT, Operations, removeSet, SEM_UNDO, semop, setSize } from "../sys/semaphores.ts";
+import {
+  createSet,
+  findSet,
+  IPC_NOWAIT,
+  Operations,
+  removeSet,
+  SEM_UNDO,
+  semaphoreState,
+  semop,
+  setSize,
+} from "../sys/semaphores.ts";
 import {
   createSegment,
   findSegment,
@@ -77,6 +87,13 @@ function takeToken(livenessId: number, token: number): "taken" | "held" | "gone"
   operations.add(token, 0, IPC_NOWAIT | SEM_UNDO);
   const result = semop(livenessId, operations);
   return result === "done" ? "taken" : result === "again" ? "held" : "gone";
+}
+
+function giveToken(livenessId: number, token: number): void {
+  const operations = new Operations();
+  operations.add(token, 0, IPC_NOWAIT | SEM_UNDO);
+  operations.add(token, 1, IPC_NOWAIT | SEM_UNDO);
+  semop(livenessId, operations);
 }
 
 function requireRoom(layout: RegionLayout): void {
@@ -182,10 +199,24 @@ function requireSameShape(layout: RegionLayout, request: RegionRequest): void {
   );
 }
 
-function joinGuards(layout: RegionLayout, request: RegionRequest): number {
-  const existing = findSet(request.semkey);
-  const id = existing ?? createSet(request.semkey, layout.guardCount, request.mode) ?? findSet(request.semkey);
-  if (id !== undefined && setSize(id) === layout.guardCount) return id;
+/** The region's own set, while there is one: who holds a guard in it must go on holding it. Else the one under the key. */
+function joinGuards(layout: RegionLayout, ownSet: number, request: RegionRequest): number {
+  const hasOwn = setSize(ownSet) === layout.guardCount;
+  const find = (): number | undefined => {
+    if (request.semkey === IPC_PRIVATE) return hasOwn ? ownSet : undefined;
+    return findSet(request.semkey);
+  };
+  const existing = find();
+  if (existing === undefined && hasOwn) {
+    throw new SystemError(
+      "semget",
+      "EINVAL",
+      `the region with key ${request.shmkey} has its guards under another key than ${request.semkey}; give that key ` +
+        `(ipcs -s shows it as semid ${ownSet})`,
+    );
+  }
+  const id = existing ?? createSet(request.semkey, layout.guardCount, request.mode) ?? find();
+  if (id !== undefined && setSize(id) === layout.guardCount && (id === ownSet || !hasOwn)) return id;
   throw new SystemError(
     "semget",
     "EEXIST",
@@ -200,7 +231,7 @@ async function takeOver(memory: SharedMemory, request: RegionRequest): Promise<R
   const liveness = footer.word(FooterWord.livenessId);
   const token = takeToken(liveness, SERVER_TOKEN);
   if (token === "held") {
-    const pid = footer.word(FooterWord.serverPid);
+    const pid = semaphoreState(liveness, SERVER_TOKEN)?.lastPid ?? footer.word(FooterWord.serverPid);
     throw new SystemError(
       "shmget",
       "EBUSY",
@@ -214,13 +245,19 @@ async function takeOver(memory: SharedMemory, request: RegionRequest): Promise<R
     removeSegment(memory.id);
     return "removed";
   }
-  requireSameShape(layout, request);
-  const region = new Region(memory, layout, joinGuards(layout, request));
-  region.setWord(FooterWord.startCount, region.word(FooterWord.startCount) + 1);
-  region.setWord(FooterWord.serverPid, ownPid());
-  region.setWord(FooterWord.guardSetId, region.guards.id);
-  region.setState("serving");
-  return region;
+  try {
+    requireSameShape(layout, request);
+    const ownSet = footer.word(FooterWord.guardSetId);
+    const region = new Region(memory, layout, joinGuards(layout, ownSet, request));
+    region.setWord(FooterWord.startCount, region.word(FooterWord.startCount) + 1);
+    region.setWord(FooterWord.serverPid, ownPid());
+    region.setWord(FooterWord.guardSetId, region.guards.id);
+    region.setState("serving");
+    return region;
+  } catch (error) {
+    giveToken(footer.word(FooterWord.livenessId), SERVER_TOKEN);
+    throw error;
+  }
 }
 
 function replaceLiveness(footer: Region, old: number, request: RegionRequest): void {
@@ -288,8 +325,8 @@ export function removeAbandoned(key: number): boolean {
   if (takeToken(liveness, SERVER_TOKEN) === "held") return false;
   const guardSet = footer.word(FooterWord.guardSetId);
   if (setSize(guardSet) === found.layout.guardCount) removeSet(guardSet);
-  removeSet(liveness);
   footer.setState("gone");
+  removeSet(liveness);
   return removeSegment(id);
 }
 
@@ -309,6 +346,12 @@ export function isSegmentThere(region: Region): boolean {
   }
 }
 
+/** Leaves a region as it is, bytes, guards and all, for whoever opens it next. */
+export function leaveRegion(region: Region): void {
+  giveToken(region.word(FooterWord.livenessId), SERVER_TOKEN);
+  region.detach();
+}
+
 /**
  * Stops serving in order: no attached program may begin anything (closing), those at work finish (all guards), then the
  * set, the liveness set and the segment go. Whoever still maps it sees `gone`.
@@ -321,8 +364,9 @@ export async function closeRegion(region: Region): Promise<boolean> {
   all.addBlocks(0, region.layout.guardCount - 1);
   const quiet = await region.guards.takeInBackground(all, CLOSING_MS_MAX);
   removeSet(region.guards.id);
-  removeSet(region.word(FooterWord.livenessId));
+  // before the token goes: a server that starts now must not take over what is about to be removed
   region.setState("gone");
+  removeSet(region.word(FooterWord.livenessId));
   removeSegment(region.memory.id);
   region.detach();
   return quiet;
