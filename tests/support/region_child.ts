@@ -1,0 +1,132 @@
+/**
+ * Another process at work on a region: started by tests with {@linkcode RegionChild.start}, and the program it runs.
+ *
+ * It prints `at work` once it is, does what its first argument says, and ends or waits to be killed.
+ */
+import { fail } from "@std/assert";
+import { Attachment } from "../../lib/memory/attachment.ts";
+import { openRegion } from "../../lib/memory/open.ts";
+import type { Region } from "../../lib/memory/region.ts";
+import { Operations, SEM_UNDO, semopBlocking } from "../../lib/sys/semaphores.ts";
+import { Program } from "./processes.ts";
+
+/** What it can do. */
+export type Work = "hold" | "half" | "add" | "fill" | "open" | "take";
+
+/** See the head of this file. */
+export class RegionChild implements AsyncDisposable {
+  readonly program: Program;
+
+  private constructor(program: Program) {
+    this.program = program;
+  }
+
+  /** Starts one on `region`, and waits until it is at work. */
+  static async start(work: Work, region: Region, ...args: string[]): Promise<RegionChild> {
+    const child = RegionChild.spawn(work, `${region.memory.id}`, `${region.guards.id}`, region.cookie, ...args);
+    try {
+      await child.program.saysOut(/^at work$/m);
+      return child;
+    } catch (error) {
+      await child.kill();
+      throw error;
+    }
+  }
+
+  /** Starts one with any arguments. */
+  static spawn(work: Work, ...args: string[]): RegionChild {
+    const self = new URL(import.meta.url).pathname;
+    return new RegionChild(new Program([Deno.execPath(), "run", "-A", "--no-check", self, work, ...args]));
+  }
+
+  /** Waits for its end, which must be a good one. */
+  async done(): Promise<void> {
+    const { code } = await this.program.end();
+    if (code !== 0) fail(`the child failed: ${this.program.stderr}`);
+  }
+
+  /** Kills it with SIGKILL. */
+  async kill(): Promise<void> {
+    if (!this.program.hasExited) await this.program.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** Blocks this thread for ever: nothing but a signal ends it. */
+function sleepForEver(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
+function attach([shmid = "", semid = "", cookie = ""]: readonly string[]): Attachment {
+  const opened = Attachment.open({ shmid: Number(shmid), semid: Number(semid), cookie });
+  if (opened instanceof Attachment) return opened;
+  throw new Error(opened.reason);
+}
+
+async function main([work, ...args]: readonly string[]): Promise<void> {
+  if (work === "open") return await open(args);
+  if (work === "take") return take(args);
+  const attachment = attach(args);
+  const [first = "0", second = "0"] = args.slice(3);
+  switch (work) {
+    case "hold": // takes the guards of `second` bytes from `first` and keeps them
+      attachment.tryLend(Number(first), Number(second), "r", () => {
+        console.log("at work");
+        sleepForEver();
+      });
+      return;
+    case "half": // overwrites `second` bytes from `first` and stays half way
+      attachment.tryLend(Number(first), Number(second), "w", (bytes) => {
+        bytes.fill(0xaa, 0, bytes.length / 2);
+        console.log("at work");
+        sleepForEver();
+      });
+      return;
+    case "add": // adds 1 to the 64-bit word at `first`, `second` times
+      console.log("at work");
+      for (let i = 0; i < Number(second);) {
+        const { attempt } = attachment.tryUpdate(Number(first), 8, (word) => word + 1n);
+        if (attempt === "done") i++;
+        else if (attempt === "refused") throw new Error("refused");
+      }
+      return;
+    case "fill": // fills `second` bytes from `first` with one byte after the other
+      console.log("at work");
+      for (let byte = 100;; byte = byte === 199 ? 100 : byte + 1) {
+        attachment.write(Number(first), new Uint8Array(Number(second)).fill(byte));
+      }
+  }
+}
+
+/** Opens a region as a server does, says how it came to it or why not, and keeps it until killed or `exit`. */
+async function open([shmkey, semkey, size, blockSize, then]: readonly string[]): Promise<void> {
+  try {
+    const { region, start } = await openRegion({
+      shmkey: Number(shmkey),
+      semkey: Number(semkey),
+      size: Number(size),
+      blockSize: Number(blockSize),
+      fill: 0,
+      mode: 0o600,
+    });
+    console.log(`${start} ${region.cookie}`);
+    region.data.set(new TextEncoder().encode("left by the dead"), 0);
+  } catch (error) {
+    console.log(`refused ${(error as { code?: string }).code}: ${(error as Error).message}`);
+  }
+  if (then !== "exit") sleepForEver();
+}
+
+/** Takes one semaphore of a set, as a key-only program does, and keeps it. */
+function take([semid, index]: readonly string[]): void {
+  const operations = new Operations();
+  operations.add(Number(index), -1, SEM_UNDO);
+  operations.add(Number(index), 0, SEM_UNDO);
+  console.log(semopBlocking(Number(semid), operations, 5_000) === "done" ? "at work" : "in vain");
+  sleepForEver();
+}
+
+if (import.meta.main) await main(Deno.args);
