@@ -37,7 +37,7 @@ class DenoLink implements Link {
   }
 
   get isBlocked(): boolean {
-    return this.pending.length > 1 || this.isClosed;
+    return this.pending.length > 0 || this.isClosed;
   }
   hasRoomFor(size: number): boolean {
     return this.transport.hasRoomFor(size);

@@ -58,13 +58,17 @@ export class ChangeWatch {
   compare(): void {
     if (this.size === 0) return;
     const now = this.#comparedMs = nowMs();
+    const due: (() => void)[] = [];
     this.#watchers = this.#watchers.filter((watcher) => {
-      const bytes = new Uint8Array(watcher.known.length);
-      const isWhole = this.#region.readOptimistic(watcher.offset, bytes, new DataView(bytes.buffer));
-      const isDue = isWhole && !isEqual(bytes, watcher.known) || now >= watcher.deadlineMs;
-      if (isDue) this.#answer(watcher.link, watcher.id, isWhole ? bytes : watcher.known);
+      const { link, id, offset, known } = watcher;
+      const bytes = new Uint8Array(known.length);
+      const isWhole = this.#region.readOptimistic(offset, bytes, new DataView(bytes.buffer));
+      const isDue = isWhole && !isEqual(bytes, known) || now >= watcher.deadlineMs;
+      if (isDue) due.push(() => this.#answer(link, id, isWhole ? bytes : known));
       return !isDue;
     });
+    // an answer may find its link broken, and have all who wait there forgotten
+    for (const answer of due) answer();
   }
 }
 

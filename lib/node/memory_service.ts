@@ -320,9 +320,15 @@ export class MemoryService implements Service {
     this.#host.takeInBackground(talk.planOf(this.#region), () => {
       if (talk.isOver) return this.#give(talk.planOf(this.#region));
       if (this.#options.holdMs > 0) return this.#hold(link, talk, talk.planOf(this.#region));
-      talk.standing = "granted";
-      link.resume();
+      this.#grant(link, talk);
     });
+  }
+
+  /** Its guards are held: it is served at once, or tries again when its peer has taken the replies before it. */
+  #grant(link: Link, talk: Conversation): void {
+    if (link.isBlocked) this.#give(talk.planOf(this.#region));
+    talk.standing = link.isBlocked ? "ready" : "granted";
+    link.resume();
   }
 
   #hold(link: Link, talk: Conversation, plan: GuardPlan): void {
@@ -409,8 +415,11 @@ export class MemoryService implements Service {
       const talk = link.state as Conversation;
       if (talk.dueMs > now) continue;
       this.#timed.delete(link);
-      talk.standing = talk.standing === "holding" ? "granted" : "ready";
-      link.resume();
+      if (talk.standing === "holding") this.#grant(link, talk);
+      else {
+        talk.standing = "ready";
+        link.resume();
+      }
     }
   }
 }
