@@ -104,6 +104,17 @@ Deno.test("change watch: a closed link is forgotten with all that waits on it", 
   assertEquals(watch.size, 1);
 });
 
+Deno.test("change watch: a link that breaks while it is answered is forgotten all the same", () => {
+  const bytes = new Uint8Array(8);
+  const watch: ChangeWatch = new ChangeWatch(regionOf(bytes), (link) => watch.forget(link));
+  const link = linkNamed("a");
+  watch.add(link, 1, 0, new Uint8Array(1), 1e9);
+  watch.add(link, 2, 4, new Uint8Array(1), 1e9);
+  bytes[0] = 1;
+  watch.compare();
+  assertEquals(watch.size, 0);
+});
+
 Deno.test("change watch: equality of bytes", () => {
   assert(isEqual(new Uint8Array([1, 2]), new Uint8Array([1, 2])));
   assert(!isEqual(new Uint8Array([1, 2]), new Uint8Array([1, 3])));
