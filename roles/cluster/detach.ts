@@ -15,6 +15,7 @@ const LOOK_MS = 50;
 export async function detach(port: number): Promise<number> {
   await Deno.mkdir(stateDirectory(), { recursive: true, mode: 0o700 });
   const log = `${stateDirectory()}/up-${port}.log`;
+  await Deno.writeTextFile(log, ""); // what an earlier cluster said there must not be taken for this one's readiness
   const self = selfCommand();
   const args = [...self.args, ...Deno.args.filter((arg) => arg !== "-d" && arg !== "--detach")];
   // the shell gives the child its files and is replaced by it; we keep no pipe to it
