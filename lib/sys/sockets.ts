@@ -41,27 +41,47 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+/** @throws SystemError EADDRNOTAVAIL for what is no numeric address. */
 function encodeAddress(host: string, port: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(SOCKADDR_SIZE);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(2, port);
-  if (host.includes(":")) {
-    view.setUint16(0, AF_INET6, true);
-    bytes.set(ipv6Bytes(host), 8);
-    return bytes;
+  const isV6 = host.includes(":");
+  const address = isV6 ? ipv6Bytes(host) : ipv4Bytes(host);
+  if (!address) {
+    throw new SystemError("bind", "EADDRNOTAVAIL", `cannot listen on ${host}: EADDRNOTAVAIL; it is no numeric address`);
   }
-  view.setUint16(0, AF_INET, true);
-  bytes.set(host.split(".").map(Number), 4);
-  return bytes.slice(0, 16);
+  const bytes = new Uint8Array(isV6 ? SOCKADDR_SIZE : 16);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, isV6 ? AF_INET6 : AF_INET, true);
+  view.setUint16(2, port);
+  bytes.set(address, isV6 ? 8 : 4);
+  return bytes;
 }
 
-function ipv6Bytes(host: string): Uint8Array {
-  const [head = "", tail] = host.split("::");
-  const words = (part: string): number[] => part === "" ? [] : part.split(":").map((word) => parseInt(word, 16));
-  const before = words(head);
-  const after = tail === undefined ? [] : words(tail);
-  const all = [...before, ...new Array(8 - before.length - after.length).fill(0), ...after];
-  return new Uint8Array(all.flatMap((word) => [word >> 8, word & 255]));
+/** Four bytes from dotted decimal, all four of them; undefined when it is something else. */
+function ipv4Bytes(host: string): number[] | undefined {
+  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(host)?.slice(1).map(Number);
+  return parts?.every((part) => part <= 255) ? parts : undefined;
+}
+
+/** Sixteen bytes from an address without a zone, with or without `::` and a dotted end; undefined when it is none. */
+function ipv6Bytes(host: string): number[] | undefined {
+  const halves = host.split("::").map(wordsOf);
+  const [head, tail] = halves;
+  if (!head || halves.length > 2 || halves.includes(undefined)) return undefined;
+  const missing = 8 - head.length - (tail?.length ?? 0);
+  if (tail ? missing < 1 : missing !== 0) return undefined;
+  const all = [...head, ...new Array<number>(missing).fill(0), ...(tail ?? [])];
+  return all.flatMap((word) => [word >> 8, word & 255]);
+}
+
+function wordsOf(part: string): number[] | undefined {
+  const words: number[] = [];
+  for (const word of part === "" ? [] : part.split(":")) {
+    const dotted = ipv4Bytes(word) as [number, number, number, number] | undefined;
+    if (dotted) words.push(dotted[0] << 8 | dotted[1], dotted[2] << 8 | dotted[3]);
+    else if (/^[\da-f]{1,4}$/i.test(word)) words.push(parseInt(word, 16));
+    else return undefined;
+  }
+  return words;
 }
 
 function decodeAddress(bytes: Uint8Array<ArrayBuffer>): SocketAddress {
