@@ -3,8 +3,8 @@
  *
  *   - The methods whose names end in `Held` expect the caller to hold the guards of every block they touch. They check
  *     nothing but the blocks' versions; bounds are the caller's duty, and checked with `contains`.
- *   - A write makes the version odd, writes, makes it even. A version found odd under the guard means that the last
- *     writer died half way: the block is *suspect*; whoever finds it counts it once and makes it even.
+ *   - A write makes the versions of all its blocks odd, writes, makes them even. A version found odd under the guard means
+ *     that the last writer died half way: the block is *suspect*; whoever finds it counts it once and makes it even.
  *   - Words read under a guard are read plainly: the calls that take and give it are opaque to the compiler and order
  *     memory on every processor. Versions are stored in order with the bytes, for those who read without a guard.
  *   - Sequence-lock reads take no guard: they hold only against writers that bump versions, so not against key-only
@@ -196,48 +196,40 @@ export class Region {
     else into.set(this.data.subarray(offset, offset + size), at);
   }
 
-  /**
-   * Writes `from[at … at + size]` at `offset`, block by block, each between an odd and an even version; `view` is over the
-   * same bytes as `from`.
-   */
+  /** Writes `from[at … at + size]` at `offset`; `view` is over the same bytes as `from`. */
   writeHeld(offset: number, from: Uint8Array, at: number, size: number, view: DataView): void {
-    const end = offset + size;
-    const blockSize = this.#blockSize;
-    for (let position = offset; position < end;) {
-      const block = this.blockOf(position);
-      const stop = Math.min(end, (block + 1) * blockSize);
-      const version = this.#startWrite(block);
-      const source = at + position - offset;
-      const part = stop - position;
-      if (part <= SMALL_SIZE_MAX) copySmall(view, source, this.#view, position, part);
-      else this.data.set(from.subarray(source, source + part), position);
-      storeInOrder(this.#versions, block, version + 2);
-      position = stop;
-    }
+    if (size === 0) return;
+    const first = this.blockOf(offset);
+    const last = this.blockOf(offset + size - 1);
+    this.#startWrites(first, last);
+    if (size <= SMALL_SIZE_MAX) copySmall(view, at, this.#view, offset, size);
+    else this.data.set(from.subarray(at, at + size), offset);
+    this.#endWrites(first, last);
   }
 
   /** Sets `size` bytes from `offset` to `byte`. */
   fillHeld(offset: number, size: number, byte: number): void {
-    const end = offset + size;
-    const blockSize = this.#blockSize;
-    for (let position = offset; position < end;) {
-      const block = this.blockOf(position);
-      const stop = Math.min(end, (block + 1) * blockSize);
-      const version = this.#startWrite(block);
-      this.data.fill(byte, position, stop);
-      storeInOrder(this.#versions, block, version + 2);
-      position = stop;
+    if (size === 0) return;
+    const first = this.blockOf(offset);
+    const last = this.blockOf(offset + size - 1);
+    this.#startWrites(first, last);
+    this.data.fill(byte, offset, offset + size);
+    this.#endWrites(first, last);
+  }
+
+  /** Makes the versions of all blocks odd before a byte of any is touched: so who reads several sees all of it or none. */
+  #startWrites(first: number, last: number): void {
+    for (let block = first; block <= last; block++) {
+      let version = this.#versions[block] as number;
+      if ((version & 1) !== 0) this.#countSuspect(block, version++);
+      storeInOrder(this.#versions, block, version + 1);
     }
   }
 
-  #startWrite(block: number): number {
-    let version = this.#versions[block] as number;
-    if ((version & 1) !== 0) {
-      this.#countSuspect(block, version);
-      version++;
+  #endWrites(first: number, last: number): void {
+    for (let block = first; block <= last; block++) {
+      storeInOrder(this.#versions, block, (this.#versions[block] as number) + 1);
     }
-    storeInOrder(this.#versions, block, version + 1);
-    return version;
   }
 
   /** Lends the bytes themselves, to be read. */
@@ -251,11 +243,11 @@ export class Region {
     if (size === 0) return;
     const first = this.blockOf(offset);
     const last = this.blockOf(offset + size - 1);
-    for (let block = first; block <= last; block++) this.#startWrite(block);
+    this.#startWrites(first, last);
     try {
       transfer(this.data.subarray(offset, offset + size));
     } finally {
-      for (let block = first; block <= last; block++) Atomics.add(this.#versions, block, 1);
+      this.#endWrites(first, last);
     }
   }
 

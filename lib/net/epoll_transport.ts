@@ -2,13 +2,16 @@
  * The epoll transport: one thread, one synchronous loop, sockets by FFI. Per ready connection one receive, all whole
  * frames given to the service together, all replies in one send.
  *
+ *   - In a round, every ready connection is received from and served before any is sent to: a peer woken in the middle
+ *     would take the processor away for one reply, where it can have all of them.
+ *
  * Runs in a Worker whose event loop never turns: whoever wants something of it signals a watched eventfd.
  */
 import { nowMs } from "../base/clock.ts";
 import { DsmError, InvariantError, ProtocolError } from "../base/errors.ts";
 import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
-import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory } from "../sys/sockets.ts";
+import { accept, AGAIN, BROKEN, closeFd, receive, send, SendBuffer, sendFromMemory } from "../sys/sockets.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
 import { Stash, StashBudget } from "./stash.ts";
 import { FRAME_MS_MAX, Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
@@ -86,6 +89,11 @@ export class EpollTransport {
   readonly #watched = new Map<number, () => void>();
   readonly #resumed: EpollLink[] = [];
   readonly #output = new Output();
+  readonly #sendBuffer = new SendBuffer(this.#output.bytes);
+  /** Replies of this round that are still in the output: to whom, and where they end. Each begins where the last ends. */
+  readonly #deferred: { readonly link: EpollLink; readonly end: number }[] = [];
+  /** Where the replies to the link being served begin. */
+  #replyStart = 0;
   readonly #budget = new StashBudget();
   readonly #received = new Uint8Array(RECEIVE_SIZE);
   readonly #receivedView = new DataView(this.#received.buffer);
@@ -127,6 +135,7 @@ export class EpollTransport {
       const count = this.#epoll.wait(this.#timeoutMs());
       for (let i = 0; i < count; i++) this.#handle(this.#epoll.fdAt(i), this.#epoll.eventAt(i));
       this.#feedResumed();
+      this.#sendDeferred();
       if (this.#service.nextTickMs() <= 0) this.#service.tick();
       this.#sweep();
     }
@@ -162,7 +171,7 @@ export class EpollTransport {
         this.#epoll.add(accepted.fd, READABLE);
         this.#guarded(link, () => {
           this.#service.opened(link);
-          this.flush(link);
+          this.#defer(link);
         });
       }
     } catch (error) {
@@ -217,7 +226,7 @@ export class EpollTransport {
   #feed(link: EpollLink, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): void {
     link.wanted = 0;
     const consumed = this.#service.received(link, bytes, view, size);
-    this.flush(link);
+    this.#defer(link);
     if (link.isClosed) return;
     // what is left has begun to arrive just now, unless some of it was here before
     if (consumed > 0 || link.stash.size === 0) link.sinceMs = nowMs();
@@ -262,40 +271,59 @@ export class EpollTransport {
     return this.#pendingTotal === 0 || this.#pendingTotal + size <= PENDING_TOTAL_MAX;
   }
 
-  /** For links: sends what is in the output. */
-  flush(link: EpollLink): void {
-    const output = this.#output;
-    const size = output.size;
-    if (size === 0) return;
-    output.size = 0;
+  /** Leaves the replies to `link` in the output until the end of the round. */
+  #defer(link: EpollLink): void {
+    const end = this.#output.size;
+    if (end === this.#replyStart) return;
+    this.#deferred.push({ link, end });
+    this.#replyStart = end;
+  }
+
+  #sendDeferred(): void {
+    let start = 0;
+    for (const { link, end } of this.#deferred) {
+      this.#sendPart(link, start, end);
+      start = end;
+    }
+    this.#deferred.length = 0;
+    this.#output.size = 0;
+    this.#replyStart = 0;
+  }
+
+  #sendPart(link: EpollLink, start: number, end: number): void {
     if (link.isClosed) return;
-    if (link.pending.length > 0) return this.#keep(link, output.bytes.slice(0, size));
-    const sent = send(link.fd, output.bytes, size);
-    if (sent === size) return;
-    if (sent === BROKEN) return this.drop(link);
-    this.#keep(link, output.bytes.slice(Math.max(0, sent), size));
+    let sent = 0;
+    if (link.pending.length === 0) {
+      sent = this.#sendBuffer.send(link.fd, start, end - start);
+      if (sent === end - start) return;
+      if (sent === BROKEN) return this.drop(link);
+    }
+    this.#keep(link, this.#output.bytes.slice(start + Math.max(0, sent), end));
+  }
+
+  /** For links: sends what is in the output now, the others' replies before it too. */
+  flush(link: EpollLink): void {
+    this.#defer(link);
+    this.#sendDeferred();
   }
 
   /** For links: sends what is in the output, and then a part of the region, without a copy as far as the peer takes it. */
   sendMemory(link: EpollLink, offset: number, size: number): void {
     const output = this.#output;
-    const headSize = output.size;
-    output.size = 0;
+    const head = output.bytes.slice(this.#replyStart, output.size);
+    output.size = this.#replyStart;
+    this.#sendDeferred();
     if (link.isClosed) return;
     let sent = 0;
     if (link.pending.length === 0) {
-      sent = Math.max(0, this.#sendBoth(link, headSize, offset, size));
-      if (link.isClosed || sent === headSize + size) return;
+      sent = sendFromMemory(link.fd, head, head.length, this.#memory, offset, size);
+      if (sent === BROKEN) return this.drop(link);
+      sent = Math.max(0, sent);
+      if (sent === head.length + size) return;
     }
-    if (sent < headSize) this.#keep(link, output.bytes.slice(sent, headSize));
-    const rest = Math.max(0, sent - headSize);
+    if (sent < head.length) this.#keep(link, head.subarray(sent));
+    const rest = Math.max(0, sent - head.length);
     this.#keep(link, this.#memory.bytes.slice(offset + rest, offset + size));
-  }
-
-  #sendBoth(link: EpollLink, headSize: number, offset: number, size: number): number {
-    const sent = sendFromMemory(link.fd, this.#output.bytes, headSize, this.#memory, offset, size);
-    if (sent === BROKEN) this.drop(link);
-    return sent;
   }
 
   #keep(link: EpollLink, bytes: Uint8Array<ArrayBuffer>): void {

@@ -186,6 +186,26 @@ export function send(fd: number, from: Uint8Array<ArrayBuffer>, size: number): n
   return count >= 0 ? count : failure();
 }
 
+/** A buffer that is sent from so often that its address is kept. */
+export class SendBuffer {
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #address: bigint;
+
+  /** @param bytes kept alive by this object. */
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.#bytes = bytes;
+    this.#address = addressOf(bytes);
+  }
+
+  /** Sends `size` bytes from `start`: how many went, AGAIN or BROKEN. */
+  send(fd: number, start: number, size: number): number {
+    if (start + size > this.#bytes.length) return BROKEN;
+    const address = this.#address + BigInt(start);
+    const count = libc().sendAddress(fd, address, BigInt(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count >= 0 ? count : failure();
+  }
+}
+
 // struct msghdr: name 8, namelen 4 (+4), iov 8, iovlen 8, control 8, controllen 8, flags 4 (+4); struct iovec: base 8, len 8
 const messageWords = new BigUint64Array(7);
 const message = new Uint8Array(messageWords.buffer);
