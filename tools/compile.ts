@@ -11,16 +11,11 @@ import { bundleProgram } from "./bundle.ts";
 import { writePortable } from "./portable.ts";
 import { absolute, ROOT, runTask } from "./task.ts";
 
-/** What dsm may do, spelled out: everything it asks for, and no more. */
-const PERMISSIONS = [
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-env",
-  "--allow-run",
-  "--allow-sys",
-  "--allow-ffi",
-] as const;
+/**
+ * What dsm may do. Nothing less will do: the runtime lets a program read /proc, where processes and limits are told, only
+ * with all permissions; and who may call C functions may do anything as it is.
+ */
+const PERMISSIONS = ["--allow-all"] as const;
 
 const DEFAULT_OUTPUT = `${ROOT}/dsm`;
 
