@@ -177,11 +177,14 @@ export class Attachment {
     this.#region.requireRange("update", offset, width);
     const attempt = this.#enter(offset, width, HOLDER_SHARED);
     if (attempt !== "done") return { attempt, word: 0n };
-    const word = this.#region.wordHeld(offset, width);
-    const next = change(word);
-    if (next !== undefined) this.#region.setWordHeld(offset, width, next);
-    this.#give();
-    return { attempt, word };
+    try {
+      const word = this.#region.wordHeld(offset, width);
+      const next = change(word);
+      if (next !== undefined) this.#region.setWordHeld(offset, width, next);
+      return { attempt, word };
+    } finally {
+      this.#give();
+    }
   }
 
   /**
@@ -227,7 +230,11 @@ export class Attachment {
       if (await this.#region.guards.takeInBackground(plan, Math.min(SLICE_MS, deadline.leftMs))) {
         return this.#attemptUnder(plan, attempt);
       }
-      if (deadline.passed) return "busy";
+      // a wait in the background does not say why it failed
+      const taken = this.#region.guards.tryTake(plan);
+      if (taken === "done") return this.#attemptUnder(plan, attempt);
+      if (taken === "gone") this.isLost = true;
+      else if (deadline.passed) return "busy";
     }
     return "refused";
   }
