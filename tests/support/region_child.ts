@@ -11,7 +11,7 @@ import { Operations, SEM_UNDO, semopBlocking } from "../../lib/sys/semaphores.ts
 import { Program } from "./processes.ts";
 
 /** What it can do. */
-export type Work = "hold" | "half" | "add" | "fill" | "open" | "take";
+export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "take";
 
 /** See the head of this file. */
 export class RegionChild implements AsyncDisposable {
@@ -92,6 +92,16 @@ async function main([work, ...args]: readonly string[]): Promise<void> {
         if (attempt === "done") i++;
         else if (attempt === "refused") throw new Error("refused");
       }
+      return;
+    case "every": // does everything once, over one block and over several
+      for (const size of [1, 3 * 4096]) {
+        attachment.readInto(0, new Uint8Array(size));
+        attachment.write(0, new Uint8Array(size));
+        attachment.tryFill(0, size, 1);
+        attachment.tryLend(0, size, "w", () => {});
+        await attachment.whenFree(0, size, 1_000, undefined, () => attachment.tryFill(0, size, 1));
+      }
+      attachment.tryUpdate(0, 8, (word) => word + 1n);
       return;
     case "fill": // fills `second` bytes from `first` with one byte after the other
       console.log("at work");
