@@ -5,13 +5,13 @@
  */
 import { fail } from "@std/assert";
 import { Attachment } from "../../lib/memory/attachment.ts";
-import { openRegion } from "../../lib/memory/open.ts";
+import { closeRegion, leaveRegion, openRegion } from "../../lib/memory/open.ts";
 import type { Region } from "../../lib/memory/region.ts";
 import { Operations, SEM_UNDO, semopBlocking } from "../../lib/sys/semaphores.ts";
 import { Program } from "./processes.ts";
 
 /** What it can do. */
-export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "take";
+export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "race" | "take";
 
 /** See the head of this file. */
 export class RegionChild implements AsyncDisposable {
@@ -69,6 +69,7 @@ function attach([shmid = "", semid = "", cookie = ""]: readonly string[]): Attac
 async function main([work, ...args]: readonly string[]): Promise<void> {
   if (work === "open") return await open(args);
   if (work === "take") return take(args);
+  if (work === "race") return await race();
   const attachment = attach(args);
   const [first = "0", second = "0"] = args.slice(3);
   switch (work) {
@@ -128,6 +129,41 @@ async function open([shmkey, semkey, size, blockSize, then]: readonly string[]):
     console.log(`refused ${(error as { code?: string }).code}: ${(error as Error).message}`);
   }
   if (then !== "exit") sleepForEver();
+}
+
+/** Opens, leaves and closes regions as its input says, a line each, `ROUND open SHMKEY SEMKEY`, and tells what came of it. */
+async function race(): Promise<void> {
+  console.log("at work");
+  let region: Region | undefined;
+  for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    for (const line of text.split("\n").filter(Boolean)) {
+      const [round, order, shmkey, semkey] = line.split(" ");
+      let outcome = "nothing";
+      if (order === "open") {
+        const request = {
+          shmkey: Number(shmkey),
+          semkey: Number(semkey),
+          size: 65_536,
+          blockSize: 4096,
+          fill: 1,
+          mode: 0o600,
+        };
+        try {
+          const opened = await openRegion(request);
+          region = opened.region;
+          outcome = opened.start;
+        } catch (error) {
+          outcome = `${(error as { code?: string }).code}`;
+        }
+      } else if (region) {
+        if (order === "leave") leaveRegion(region);
+        else await closeRegion(region);
+        region = undefined;
+        outcome = `${order}d`;
+      }
+      console.log(`${round} ${outcome}.`);
+    }
+  }
 }
 
 /** Takes one semaphore of a set, as a key-only program does, and keeps it. */
