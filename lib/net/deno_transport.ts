@@ -49,6 +49,9 @@ class DenoLink implements Link {
     output.size = 0;
     this.transport.queue(this, bytes);
   }
+  endReplies(): void {
+    this.flush();
+  }
   sendMemory(offset: number, size: number): void {
     this.flush();
     this.transport.queue(this, this.transport.copyOf(offset, size));

@@ -11,7 +11,7 @@ import { nowMs } from "../base/clock.ts";
 import { DsmError, InvariantError, ProtocolError } from "../base/errors.ts";
 import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
-import { accept, AGAIN, BROKEN, closeFd, receive, send, SendBuffer, sendFromMemory } from "../sys/sockets.ts";
+import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory, SocketBuffer } from "../sys/sockets.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
 import { Stash, StashBudget } from "./stash.ts";
 import { FRAME_MS_MAX, Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
@@ -21,6 +21,16 @@ import type { Link, Service, TransportEvents, TransportOptions } from "./transpo
 const SWEEP_MS = 1_000;
 /** How long no connection is accepted after there was no descriptor for one. */
 const ACCEPT_PAUSE_MS = 100;
+
+/** A receive is made with at least that much room. */
+const RECEIVE_ROOM_MIN = 64 * 1024;
+
+/** What one link sent, in the inbox. */
+interface Letter {
+  readonly link: EpollLink;
+  start: number;
+  readonly end: number;
+}
 
 interface Pending {
   bytes: Uint8Array<ArrayBuffer>;
@@ -57,6 +67,9 @@ class EpollLink implements Link {
   flush(): void {
     this.transport.flush(this);
   }
+  endReplies(): void {
+    this.transport.defer(this);
+  }
   sendMemory(offset: number, size: number): void {
     this.transport.sendMemory(this, offset, size);
   }
@@ -89,14 +102,24 @@ export class EpollTransport {
   readonly #watched = new Map<number, () => void>();
   readonly #resumed: EpollLink[] = [];
   readonly #output = new Output();
-  readonly #sendBuffer = new SendBuffer(this.#output.bytes);
+  readonly #sending = new SocketBuffer(this.#output.bytes);
   /** Replies of this round that are still in the output: to whom, and where they end. Each begins where the last ends. */
   readonly #deferred: { readonly link: EpollLink; readonly end: number }[] = [];
   /** Where the replies to the link being served begin. */
   #replyStart = 0;
   readonly #budget = new StashBudget();
-  readonly #received = new Uint8Array(RECEIVE_SIZE);
-  readonly #receivedView = new DataView(this.#received.buffer);
+  readonly #receiving = new SocketBuffer(new Uint8Array(RECEIVE_SIZE));
+  /** What this round has received and not yet served, in the receiving buffer. */
+  readonly #inbox: {
+    readonly bytes: Uint8Array<ArrayBuffer>;
+    readonly view: DataView<ArrayBuffer>;
+    received: Letter[];
+  } = {
+    bytes: this.#receiving.bytes,
+    view: new DataView(this.#receiving.bytes.buffer),
+    received: [],
+  };
+  #inboxSize = 0;
   #pendingTotal = 0;
   #isStopping = false;
   #acceptAgainMs = 0;
@@ -134,6 +157,7 @@ export class EpollTransport {
     while (!this.#isStopping) {
       const count = this.#epoll.wait(this.#timeoutMs());
       for (let i = 0; i < count; i++) this.#handle(this.#epoll.fdAt(i), this.#epoll.eventAt(i));
+      this.#serveInbox();
       this.#feedResumed();
       this.#sendDeferred();
       if (this.#service.nextTickMs() <= 0) this.#service.tick();
@@ -156,7 +180,7 @@ export class EpollTransport {
     if (!link) return;
     if ((event & WRITABLE) !== 0 && link.pending.length > 0) this.#drain(link);
     if (link.isClosed) return;
-    if ((event & READABLE) !== 0 && link.interest === READABLE) return this.#guarded(link, () => this.#read(link));
+    if ((event & READABLE) !== 0 && link.interest === READABLE) return this.#read(link);
     if ((event & HUNG_UP) !== 0) this.drop(link);
   }
 
@@ -171,7 +195,7 @@ export class EpollTransport {
         this.#epoll.add(accepted.fd, READABLE);
         this.#guarded(link, () => {
           this.#service.opened(link);
-          this.#defer(link);
+          this.defer(link);
         });
       }
     } catch (error) {
@@ -194,25 +218,44 @@ export class EpollTransport {
   }
 
   #read(link: EpollLink): void {
-    const stash = link.stash;
+    const { stash } = link;
+    if (stash.size > 0) return this.#guarded(link, () => this.#readOn(link, stash));
+    if (RECEIVE_SIZE - this.#inboxSize < RECEIVE_ROOM_MIN) this.#serveInbox();
+    const start = this.#inboxSize;
+    const count = this.#receiving.receive(link.fd, start, RECEIVE_SIZE - start);
+    if (count <= 0) return this.#ended(link, count);
+    this.#inboxSize += count;
+    this.#inbox.received.push({ link, start, end: this.#inboxSize });
+  }
+
+  /** Receives the rest of a frame that has begun to arrive. */
+  #readOn(link: EpollLink, stash: Stash): void {
     if (link.wanted > RECEIVE_SIZE) {
       stash.grow(link.wanted);
       const count = receive(link.fd, stash.bytes.subarray(stash.size, link.wanted));
       if (count <= 0) return this.#ended(link, count);
       stash.size += count;
-      if (stash.size >= link.wanted) this.#feed(link, stash.bytes, stash.view, stash.size);
+      if (stash.size >= link.wanted) this.#feed(link, stash.bytes, stash.view, stash.size, 0);
       return;
     }
-    const kept = stash.size;
-    let count: number;
-    if (kept === 0) {
-      count = receive(link.fd, this.#received);
-    } else {
-      this.#received.set(stash.bytes.subarray(0, kept));
-      count = receive(link.fd, this.#received.subarray(kept));
-    }
+    this.#serveInbox();
+    const { bytes, view } = this.#inbox;
+    bytes.set(stash.bytes.subarray(0, stash.size));
+    const count = this.#receiving.receive(link.fd, stash.size, RECEIVE_SIZE - stash.size);
     if (count <= 0) return this.#ended(link, count);
-    this.#feed(link, this.#received, this.#receivedView, kept + count);
+    this.#feed(link, bytes, view, stash.size + count, 0);
+  }
+
+  /** Has everything received in this round served, first together, then what that has left. */
+  #serveInbox(): void {
+    const { bytes, view, received } = this.#inbox;
+    if (received.length === 0) return;
+    if (received.length > 1) this.#service.receivedTogether?.(this.#inbox);
+    for (const { link, start, end } of received) {
+      if (start < end && !link.isClosed) this.#guarded(link, () => this.#feed(link, bytes, view, end, start));
+    }
+    this.#inbox.received = [];
+    this.#inboxSize = 0;
   }
 
   #ended(link: EpollLink, result: number): void {
@@ -223,14 +266,20 @@ export class EpollTransport {
     this.rearm(link);
   }
 
-  #feed(link: EpollLink, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): void {
+  #feed(
+    link: EpollLink,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    end: number,
+    start: number,
+  ): void {
     link.wanted = 0;
-    const consumed = this.#service.received(link, bytes, view, size);
-    this.#defer(link);
+    const consumed = this.#service.received(link, bytes, view, end, start);
+    this.defer(link);
     if (link.isClosed) return;
     // what is left has begun to arrive just now, unless some of it was here before
-    if (consumed > 0 || link.stash.size === 0) link.sinceMs = nowMs();
-    link.stash.keep(bytes, consumed, size);
+    if (consumed < end && (consumed > start || link.stash.size === 0)) link.sinceMs = nowMs();
+    link.stash.keep(bytes, consumed, end);
     if (link.wanted > RECEIVE_SIZE) link.stash.grow(link.wanted);
   }
 
@@ -245,11 +294,12 @@ export class EpollTransport {
   }
 
   #feedStash(link: EpollLink): void {
-    const stash = link.stash;
+    const { stash } = link;
     if (stash.size === 0) return;
-    if (stash.size > RECEIVE_SIZE) return this.#feed(link, stash.bytes, stash.view, stash.size);
-    this.#received.set(stash.bytes.subarray(0, stash.size));
-    this.#feed(link, this.#received, this.#receivedView, stash.size);
+    if (stash.size > RECEIVE_SIZE) return this.#feed(link, stash.bytes, stash.view, stash.size, 0);
+    const { bytes, view } = this.#inbox;
+    bytes.set(stash.bytes.subarray(0, stash.size));
+    this.#feed(link, bytes, view, stash.size, 0);
   }
 
   /** For links: has `received` called again with what is stashed, soon. */
@@ -271,8 +321,8 @@ export class EpollTransport {
     return this.#pendingTotal === 0 || this.#pendingTotal + size <= PENDING_TOTAL_MAX;
   }
 
-  /** Leaves the replies to `link` in the output until the end of the round. */
-  #defer(link: EpollLink): void {
+  /** For links: leaves the replies to `link` in the output until the end of the round. */
+  defer(link: EpollLink): void {
     const end = this.#output.size;
     if (end === this.#replyStart) return;
     this.#deferred.push({ link, end });
@@ -294,7 +344,7 @@ export class EpollTransport {
     if (link.isClosed) return;
     let sent = 0;
     if (link.pending.length === 0) {
-      sent = this.#sendBuffer.send(link.fd, start, end - start);
+      sent = this.#sending.send(link.fd, start, end - start);
       if (sent === end - start) return;
       if (sent === BROKEN) return this.drop(link);
     }
@@ -303,7 +353,7 @@ export class EpollTransport {
 
   /** For links: sends what is in the output now, the others' replies before it too. */
   flush(link: EpollLink): void {
-    this.#defer(link);
+    this.defer(link);
     this.#sendDeferred();
   }
 

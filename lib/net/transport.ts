@@ -9,6 +9,7 @@
  *     leaves undone makes a server keep more than what is named here.
  */
 import type { SocketAddress } from "../sys/sockets.ts";
+import type { Inbox } from "./inbox.ts";
 
 /** What is received at once, and the most a small frame may be split over. */
 export const RECEIVE_SIZE = 512 * 1024;
@@ -54,6 +55,8 @@ export interface Link {
   hasRoomFor(size: number): boolean;
   /** Sends what is in the output. */
   flush(): void;
+  /** Says that what was put into the output since the last link's replies is this one's, to be sent soon. */
+  endReplies(): void;
   /** Sends what is in the output, then `size` bytes of the region from `offset`; what does not go at once is copied. */
   sendMemory(offset: number, size: number): void;
   /** Says that `received` makes no progress before that many bytes are there. Checked against what may be buffered. */
@@ -71,12 +74,17 @@ export interface Service {
   /** A connection came. */
   opened(link: Link): void;
   /**
-   * Bytes came: `bytes[0 … size]`, those not consumed before first. `view` is over the same buffer.
+   * Bytes came: `bytes[start … end]`, those not consumed before first. `view` is over the same buffer.
    *
-   * @returns how many were consumed. They are gone afterwards: nothing may keep a view of them.
+   * @returns up to where they were consumed. They are gone afterwards: nothing may keep a view of them.
    * @throws ProtocolError to have the link closed and a line logged.
    */
-  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView, size: number): number;
+  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView, end: number, start?: number): number;
+  /**
+   * Bytes of several links came at once. The service may consume what it can serve together, saying `endReplies` to each
+   * link whose replies are in the output; what it leaves comes to `received`. It does not throw.
+   */
+  receivedTogether?(inbox: Inbox): void;
   /** A connection went. */
   closed(link: Link): void;
   /** In how many ms `tick` wants to be called; Infinity: not at all. */

@@ -58,14 +58,20 @@ export class ConfigService implements Service {
   }
 
   /** See {@linkcode Service}. */
-  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): number {
+  received(
+    link: Link,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    size: number,
+    start: number = 0,
+  ): number {
     const talk = link.state as Conversation;
-    let at = 0;
+    let at = start;
     if (talk.dialect === "unknown") {
-      if (!startsNative(bytes, size)) return 0;
+      if (!startsNative(bytes.subarray(start, size))) return start;
       talk.dialect = "native";
       this.#silent.delete(link);
-      at = MAGIC.length;
+      at += MAGIC.length;
     }
     while (size - at >= PREFIX_SIZE && !link.isBlocked) {
       const { headerSize, payloadSize } = frameSizes(view, at);

@@ -49,6 +49,8 @@ export class MemoryRequest {
   dataAt = 0;
   /** Where the next request begins. */
   end = 0;
+  /** Which of several links served together it came from. */
+  from = 0;
   /** The byte to fill with, or the bytes of an atomic word. */
   small = 0;
   /** The operand of an atomic operation: what to add, or the replacement. */

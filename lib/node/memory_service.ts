@@ -12,6 +12,7 @@ import { invariant } from "../base/assert.ts";
 import { ProtocolError } from "../base/errors.ts";
 import type { GuardPlan } from "../memory/guards.ts";
 import type { Region } from "../memory/region.ts";
+import type { Inbox, Received } from "../net/inbox.ts";
 import type { Link, Service } from "../net/transport.ts";
 import { isClassicStart } from "../wire/classic.ts";
 import type { Header } from "../wire/frame.ts";
@@ -26,6 +27,8 @@ import type { Session } from "./sessions.ts";
 const BATCH_COUNT_MAX = 512;
 /** Bytes touched under one take, unless a single request is larger. */
 const BATCH_SIZE_MAX = 1024 * 1024;
+/** Requests of several links served under one take: more would keep too many guards from attached programs. */
+const TOGETHER_COUNT_MAX = 64;
 /** Takes tried for one frame before it is parked. */
 const TRIES_MAX = 3;
 /** How often a read that finds no room for its reply is tried again. */
@@ -137,10 +140,16 @@ export class MemoryService implements Service {
   }
 
   /** See {@linkcode Service}. */
-  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, size: number): number {
+  received(
+    link: Link,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    size: number,
+    start: number = 0,
+  ): number {
     const talk = link.state as Conversation;
     if (this.#isLost) return size;
-    let at = talk.dialect === "unknown" ? this.#recognise(talk, bytes, size) : 0;
+    let at = talk.dialect === "unknown" ? this.#recognise(talk, bytes, start, size) : start;
     if (talk.dialect === "unknown") return at;
     while (at < size && !link.isBlocked && (talk.standing === "ready" || talk.standing === "granted")) {
       const next = talk.standing === "granted"
@@ -152,15 +161,74 @@ export class MemoryService implements Service {
     return at;
   }
 
-  #recognise(talk: Conversation, bytes: Uint8Array<ArrayBuffer>, size: number): number {
-    const first = bytes[0] as number;
-    if (isClassicStart(first)) {
+  #recognise(talk: Conversation, bytes: Uint8Array<ArrayBuffer>, start: number, size: number): number {
+    if (isClassicStart(bytes[start] as number)) {
       talk.dialect = "classic";
-      return 0;
+      return start;
     }
-    if (!startsNative(bytes, size)) return 0;
+    if (!startsNative(bytes.subarray(start, size))) return start;
     talk.dialect = "native";
-    return MAGIC.length;
+    return start + MAGIC.length;
+  }
+
+  /**
+   * Serves what many links ask for at once, as far as it is plain: requests in the native dialect whose guards are all
+   * free. Their guards are taken in one semop. Everything else is left to `received`.
+   */
+  receivedTogether(inbox: Inbox): void {
+    if (this.#options.holdMs > 0) return;
+    for (let next = 0; next < inbox.received.length && !this.#isLost;) next = this.#serveTogether(inbox, next);
+  }
+
+  #serveTogether(inbox: Inbox, first: number): number {
+    const plan = this.#plan;
+    plan.clear();
+    let count = 0;
+    let next = first;
+    for (; next < inbox.received.length && count < TOGETHER_COUNT_MAX; next++) {
+      const { link, start, end } = inbox.received[next] as Received;
+      const talk = link.state as Conversation;
+      if (!talk.session || talk.standing !== "ready" || link.isBlocked) continue;
+      count = this.#planPlain(inbox, next, start, end, count);
+    }
+    if (count === 0) return next;
+    this.#fetchAhead(count);
+    const taken = this.#region.guards.tryTake(plan);
+    if (taken === "gone") this.#lost(0);
+    if (taken === "done") this.#servePlain(inbox, count);
+    return next;
+  }
+
+  /** Parses the plain requests at the front of one link's bytes. Returns how many there are with those before. */
+  #planPlain(inbox: Inbox, from: number, start: number, end: number, count: number): number {
+    for (let at = start; at < end && count < TOGETHER_COUNT_MAX;) {
+      const request = this.#requests[count] as MemoryRequest;
+      const talk = (inbox.received[from] as Received).link.state as Conversation;
+      if (this.#parseNext(talk, inbox.bytes, inbox.view, at, end, request) !== Parsed.request) break;
+      if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(request)) break;
+      this.#region.planRange(this.#plan, request.offset, request.size);
+      request.from = from;
+      at = request.end;
+      count++;
+    }
+    return count;
+  }
+
+  #servePlain(inbox: Inbox, count: number): void {
+    let writes = false;
+    for (let i = 0; i < count; i++) {
+      const request = this.#requests[i] as MemoryRequest;
+      const received = inbox.received[request.from] as Received;
+      const { link } = received;
+      if (!link.isBlocked) {
+        this.#server.serve(link, (link.state as Conversation).session, request, inbox.bytes, inbox.view);
+        received.start = request.end;
+        writes ||= request.operation !== Operation.read;
+      }
+      if (i + 1 === count || (this.#requests[i + 1] as MemoryRequest).from !== request.from) link.endReplies();
+    }
+    this.#give(this.#plan);
+    if (writes && this.#server.watch.size > 0) this.#server.watch.compare();
   }
 
   #parse(

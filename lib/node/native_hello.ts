@@ -9,11 +9,11 @@ import type { Fields } from "../wire/messages.ts";
  * @returns false while they may still become it.
  * @throws ProtocolError once they cannot.
  */
-export function startsNative(bytes: Uint8Array, size: number): boolean {
-  for (let i = 0; i < Math.min(size, MAGIC.length); i++) {
+export function startsNative(bytes: Uint8Array): boolean {
+  for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) {
     if (bytes[i] !== MAGIC[i]) throw new ProtocolError("the first bytes are of no dialect spoken here");
   }
-  return size >= MAGIC.length;
+  return bytes.length >= MAGIC.length;
 }
 
 /** Chooses a version both sides speak. @throws ProtocolError when there is none. */

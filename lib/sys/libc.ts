@@ -42,6 +42,7 @@ const SYMBOLS = {
   accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  recvAddress: { name: "recv", parameters: ["i32", "usize", "usize", "i32"], result: "i32" },
   sendAddress: { name: "send", parameters: ["i32", "usize", "usize", "i32"], result: "i32" },
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   epoll_create1: { parameters: ["i32"], result: "i32" },

@@ -4,6 +4,7 @@
  *   - A call on a socket never blocks and never raises SIGPIPE.
  *   - Results tell four things apart: a count, nothing now (AGAIN), the end (0 from `receive`), and broken (BROKEN).
  */
+import { invariant } from "../base/assert.ts";
 import { ERRNO } from "../base/errno.ts";
 import { SystemError } from "../base/errors.ts";
 import { addressOf, errnoError, lastErrno, libc, systemError } from "./libc.ts";
@@ -186,22 +187,32 @@ export function send(fd: number, from: Uint8Array<ArrayBuffer>, size: number): n
   return count >= 0 ? count : failure();
 }
 
-/** A buffer that is sent from so often that its address is kept. */
-export class SendBuffer {
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+/** A buffer that is sent from, or received into, so often that its address is kept. */
+export class SocketBuffer {
+  /** The bytes, kept alive by this object. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #address: bigint;
 
-  /** @param bytes kept alive by this object. */
+  /** @param bytes not to be resized or transferred. */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
     this.#address = addressOf(bytes);
+  }
+
+  #at(start: number, size: number): bigint {
+    invariant(start >= 0 && size >= 0 && start + size <= this.bytes.length, "a socket call stays within its buffer");
+    return this.#address + BigInt(start);
   }
 
   /** Sends `size` bytes from `start`: how many went, AGAIN or BROKEN. */
   send(fd: number, start: number, size: number): number {
-    if (start + size > this.#bytes.length) return BROKEN;
-    const address = this.#address + BigInt(start);
-    const count = libc().sendAddress(fd, address, BigInt(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const count = libc().sendAddress(fd, this.#at(start, size), BigInt(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return count >= 0 ? count : failure();
+  }
+
+  /** Receives at most `size` bytes to `start`: how many, 0 at the end of the stream, AGAIN or BROKEN. */
+  receive(fd: number, start: number, size: number): number {
+    const count = libc().recvAddress(fd, this.#at(start, size), BigInt(size), MSG_DONTWAIT);
     return count >= 0 ? count : failure();
   }
 }

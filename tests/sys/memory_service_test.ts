@@ -32,6 +32,9 @@ class FakeLink implements Link {
   hasRoomFor(): boolean {
     return true;
   }
+  endReplies(): void {
+    this.flush();
+  }
   flush(): void {
     this.sent = concat(this.sent, this.output.bytes.subarray(0, this.output.size));
     this.output.size = 0;
