@@ -38,9 +38,11 @@ for (const transport of ["epoll", "deno"]) {
       const done: string[] = [];
       const overTcp = tcp.read(3 * 4096, 6).finally(() => done.push("tcp"));
       const throughMemory = attached.read(3 * 4096, 6).finally(() => done.push("memory"));
-      const writing = tcpToo.write(3 * 4096 + 10, bytes("from TCP")).finally(() => done.push("write"));
+      // those that need a neighbour of the block too
+      const wide = attached.read(3 * 4096 - 3, 9).finally(() => done.push("wide"));
+      const writing = tcpToo.write(4 * 4096 - 4, bytes("from TCP")).finally(() => done.push("write"));
       const setId = server.keys.withRegion((region) => region.guards.id) ?? -1;
-      await until("all three to wait in the kernel", () => semaphoreState(setId, 3)?.waiterCount === 3);
+      await until("all four to wait in the kernel", () => semaphoreState(setId, 3)?.waiterCount === 4);
       // other blocks, through every door, while they wait
       await using other = await connect({ config: cluster.address, attach: false });
       for (const door of [other, attached]) {
@@ -58,11 +60,12 @@ for (const transport of ["epoll", "deno"]) {
       assertEquals(await holder.end(), { code: 0, signal: null });
       assertEquals(text(await within("the TCP reader", overTcp)), "from C");
       assertEquals(text(await within("the attached reader", throughMemory)), "from C");
+      assertEquals(text(await within("the wide reader", wide)), "\0\0\0from C");
       await within("the writer", writing);
       // and it sees what they wrote
-      assertEquals((await runCommand(keyOnly(server, "read", 3 * 4096 + 10, 8))).stdout, "from TCP\n");
-      await attached.write(3 * 4096 + 10, bytes("attached"));
-      assertEquals((await runCommand(keyOnly(server, "read", 3 * 4096 + 10, 8))).stdout, "attached\n");
+      assertEquals((await runCommand(keyOnly(server, "read", 4 * 4096 - 4, 8))).stdout, "from TCP\n");
+      await attached.write(4 * 4096 - 4, bytes("attached"));
+      assertEquals((await runCommand(keyOnly(server, "read", 4 * 4096 - 4, 8))).stdout, "attached\n");
       assertEquals((await runCommand(keyOnly(server, "write", 8190, "over blocks"))).code, 0);
       assertEquals(text(await tcp.read(8190, 11)), "over blocks");
       assertEquals(text(await attached.read(8190, 11)), "over blocks");
