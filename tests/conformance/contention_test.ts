@@ -282,6 +282,25 @@ onEach("a write over several blocks is never seen in part", async (server) => {
   assert(seen.size > 10);
 });
 
+Deno.test("deno: a frame must arrive within two minutes, counted from its own first byte", async () => {
+  await using server = await TestServer.start("deno");
+  using idle = await server.greet();
+  using slow = await server.greet();
+  const large = frame("write", 2, { offset: 0 }, new Uint8Array(1000).fill(9));
+  await slow.send(frame("ping", 1, {}), large.subarray(0, 500));
+  await slow.reply(1);
+  const now = performance.now.bind(performance);
+  try {
+    performance.now = () => now() + 200_000; // two minutes and more go by
+    await idle.send(large.subarray(0, 500));
+    await slow.isClosed();
+  } finally {
+    performance.now = now;
+  }
+  await idle.send(large.subarray(500));
+  await idle.reply(2);
+});
+
 // ---- its life
 
 onEach("stopped while clients wait, read and write, it ends soon and leaves nothing", async (server) => {
