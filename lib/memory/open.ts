@@ -283,7 +283,8 @@ export async function openRegion(request: RegionRequest): Promise<OpenedRegion> 
     if (fresh !== undefined) return { region: openFresh(fresh, layout, request), start: "fresh" };
     const existing = findSegment(request.shmkey);
     if (existing === undefined) continue;
-    const memory = SharedMemory.attach(existing);
+    const memory = attachIfThere(existing);
+    if (!memory) continue;
     let region: Region | "removed" = "removed";
     try {
       region = await takeOver(memory, request);
@@ -291,6 +292,16 @@ export async function openRegion(request: RegionRequest): Promise<OpenedRegion> 
       if (region === "removed") memory.detach();
     }
     if (region !== "removed") return { region, start: "taken-over" };
+  }
+}
+
+/** Undefined when the segment was removed since it was found. */
+function attachIfThere(id: number): SharedMemory | undefined {
+  try {
+    return SharedMemory.attach(id);
+  } catch (error) {
+    if (error instanceof SystemError && (error.code === "EINVAL" || error.code === "EIDRM")) return undefined;
+    throw error;
   }
 }
 
@@ -316,8 +327,8 @@ function openFresh(id: number, layout: RegionLayout, request: RegionRequest): Re
  */
 export function removeAbandoned(key: number): boolean {
   const id = key === IPC_PRIVATE ? undefined : findSegment(key);
-  if (id === undefined) return false;
-  using memory = SharedMemory.attach(id);
+  using memory = id === undefined ? undefined : attachIfThere(id);
+  if (id === undefined || !memory) return false;
   const found = recognise(memory.bytes);
   if ("foreign" in found) return false;
   const footer = new Region(memory, found.layout, -1);
