@@ -49,8 +49,10 @@ onEach("while a block is held only the connection that needs it waits", async (s
     for (const block of [0, 2, 3]) await other.write(block * BLOCK_SIZE + 1, BYTE);
     assertEquals(await other.read(2 * BLOCK_SIZE, 1), new Uint8Array(1)); // its third waits behind its second
     assertEquals(server.data[BLOCK_SIZE], 0);
-    const { guards } = (await other.request("blockStates", {})).header.fields as Fields<"blockStatesReply">;
-    assertEquals(guards, [[1, 0, Deno.pid, 1]]);
+    await until("one who waits in the kernel", async () => {
+      const { guards } = (await other.request("blockStates", {})).header.fields as Fields<"blockStatesReply">;
+      return JSON.stringify(guards) === JSON.stringify([[1, 0, Deno.pid, 1]]);
+    });
   }
   await waiting.reply(2);
   await waiting.reply(3);

@@ -154,6 +154,7 @@ async function race(): Promise<void> {
           outcome = opened.start;
         } catch (error) {
           outcome = `${(error as { code?: string }).code}`;
+          console.error(error);
         }
       } else if (region) {
         if (order === "leave") leaveRegion(region);
