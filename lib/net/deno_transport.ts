@@ -5,8 +5,9 @@
 import { nowMs, pause } from "../base/clock.ts";
 import { ProtocolError } from "../base/errors.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
+import { whyOverdue } from "./overdue.ts";
 import { Stash, StashBudget } from "./stash.ts";
-import { FRAME_MS_MAX, Output, peerName, PENDING_TOTAL_MAX } from "./transport.ts";
+import { Output, peerName, PENDING_TOTAL_MAX } from "./transport.ts";
 import type { Link, Service, TransportEvents, TransportOptions } from "./transport.ts";
 
 /** What one read takes at most. */
@@ -274,16 +275,10 @@ export class DenoTransport {
   #sweep(): void {
     const now = nowMs();
     for (const link of this.#links) {
-      if (link.pending.length > 0 && now - link.sinceMs > this.#options.stallMsMax) {
-        this.#events.log(
-          "warn",
-          `closed ${peerName(link.peer)}: it did not take its replies for ${this.#options.stallMsMax} ms`,
-        );
-        this.#drop(link);
-      } else if (link.stash.size > 0 && !link.isPaused && now - link.sinceMs > FRAME_MS_MAX) {
-        this.#events.log("warn", `closed ${peerName(link.peer)}: a frame did not arrive within ${FRAME_MS_MAX} ms`);
-        this.#drop(link);
-      }
+      const overdue = whyOverdue(link, now, this.#options.stallMsMax);
+      if (overdue === undefined) continue;
+      this.#events.log("warn", overdue);
+      this.#drop(link);
     }
   }
 

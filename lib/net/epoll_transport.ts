@@ -13,8 +13,9 @@ import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
 import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory, SocketBuffer } from "../sys/sockets.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
+import { whyOverdue } from "./overdue.ts";
 import { Stash, StashBudget } from "./stash.ts";
-import { FRAME_MS_MAX, Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
+import { Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
 import type { Link, Service, TransportEvents, TransportOptions } from "./transport.ts";
 
 /** How often stalled peers and slow frames are looked for. */
@@ -410,16 +411,10 @@ export class EpollTransport {
     this.#sweptMs = now;
     for (const link of this.#links) {
       if (!link) continue;
-      if (link.pending.length > 0 && now - link.sinceMs > this.#options.stallMsMax) {
-        this.#events.log(
-          "warn",
-          `closed ${peerName(link.peer)}: it did not take its replies for ${this.#options.stallMsMax} ms`,
-        );
-        this.drop(link);
-      } else if (link.stash.size > 0 && !link.isPaused && now - link.sinceMs > FRAME_MS_MAX) {
-        this.#events.log("warn", `closed ${peerName(link.peer)}: a frame did not arrive within ${FRAME_MS_MAX} ms`);
-        this.drop(link);
-      }
+      const overdue = whyOverdue(link, now, this.#options.stallMsMax);
+      if (overdue === undefined) continue;
+      this.#events.log("warn", overdue);
+      this.drop(link);
     }
   }
 
