@@ -51,8 +51,8 @@ export const MAGIC: Uint8Array<ArrayBuffer> = new TextEncoder().encode("DSM1");
 export const PROTOCOL_VERSION = 1;
 /** Bytes before a header: its length and the payload's, 32 bits each, big-endian. */
 export const PREFIX_SIZE = 8;
-/** The largest header. */
-export const HEADER_SIZE_MAX = 64 * 1024;
+/** The largest header: the layout of a space of 1,024 servers that are all down, each with its reason, fits twice. */
+export const HEADER_SIZE_MAX = 192 * 1024;
 /** The most bytes one request reads or writes; what is longer goes in several, each atomic by itself. */
 export const OPERATION_SIZE_MAX = 64 * 1024 * 1024;
 /** The most bytes one `wait` compares. */

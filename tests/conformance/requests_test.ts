@@ -3,7 +3,14 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Random } from "../../lib/base/random.ts";
 import { encodeFrame } from "../../lib/wire/frame.ts";
-import { MAGIC, MESSAGES, OPERATION_SIZE_MAX, PREFIX_SIZE, TOKEN_SIZE } from "../../lib/wire/messages.ts";
+import {
+  HEADER_SIZE_MAX,
+  MAGIC,
+  MESSAGES,
+  OPERATION_SIZE_MAX,
+  PREFIX_SIZE,
+  TOKEN_SIZE,
+} from "../../lib/wire/messages.ts";
 import type { Fields, MessageName } from "../../lib/wire/messages.ts";
 import { putReadRequest, READ_REQUEST_SIZE } from "../../lib/wire/templates.ts";
 import { concat, frame, hello } from "../support/frames.ts";
@@ -423,10 +430,17 @@ onEach("requests and replies larger than any buffer, up to the largest there is"
 }, { size: LARGE });
 
 onEach("lengths of 4 GiB, headers of nothing or too much, and halves are closed or waited for", async (server) => {
-  const lengths = [[0, 0], [0xffff_ffff, 0], [65_537, 0], [20, 0xffff_ffff], [20, OPERATION_SIZE_MAX + 1], [
-    0xffff_ffff,
-    0xffff_ffff,
-  ]];
+  const lengths = [
+    [0, 0],
+    [0xffff_ffff, 0],
+    [HEADER_SIZE_MAX + 1, 0],
+    [20, 0xffff_ffff],
+    [20, OPERATION_SIZE_MAX + 1],
+    [
+      0xffff_ffff,
+      0xffff_ffff,
+    ],
+  ];
   for (const [header, payload] of lengths) {
     using peer = await server.greet();
     const prefix = new Uint8Array(PREFIX_SIZE);

@@ -4,7 +4,7 @@ import { ProtocolError } from "../../../lib/base/errors.ts";
 import type { Random } from "../../../lib/base/random.ts";
 import { MemoryRequest, Operation, Parsed, RequestParser } from "../../../lib/node/memory_requests.ts";
 import { encodeFrame } from "../../../lib/wire/frame.ts";
-import { MESSAGES, OPERATION_SIZE_MAX } from "../../../lib/wire/messages.ts";
+import { HEADER_SIZE_MAX, MESSAGES, OPERATION_SIZE_MAX } from "../../../lib/wire/messages.ts";
 import type { MessageName } from "../../../lib/wire/messages.ts";
 import { putReadRequest, putWriteRequest, READ_REQUEST_SIZE, WRITE_REQUEST_SIZE } from "../../../lib/wire/templates.ts";
 import { MESSAGE_NAMES, randomEnvelope, randomFields } from "../../support/messages.ts";
@@ -225,7 +225,10 @@ Deno.test("requests: a length that is too large is refused when its eight bytes 
   const parser = new RequestParser();
   const request = new MemoryRequest();
   for (
-    const [header, payload] of [[0, 0], [65_537, 0], [0xffff_ffff, 0], [10, OPERATION_SIZE_MAX + 1], [10, 0xffff_ffff]]
+    const [header, payload] of [[0, 0], [HEADER_SIZE_MAX + 1, 0], [0xffff_ffff, 0], [10, OPERATION_SIZE_MAX + 1], [
+      10,
+      0xffff_ffff,
+    ]]
   ) {
     const bytes = new Uint8Array(8);
     const view = new DataView(bytes.buffer);
