@@ -73,6 +73,7 @@ function resultOf(errno: number, id: number): SemopResult {
   switch (errno) {
     case ERRNO.EAGAIN:
     case ERRNO.EINTR:
+    case ERRNO.ERANGE: // a program has given what it never took, 32,767 times: its mistake must not end a server
       return "again";
     case ERRNO.EIDRM:
     case ERRNO.EINVAL:
@@ -85,7 +86,7 @@ function resultOf(errno: number, id: number): SemopResult {
 /**
  * One `semop`. It waits as its flags say, and is not restarted after a signal ("again").
  *
- * @throws SystemError for an errno that no caller can mend: EACCES, E2BIG, EFBIG, ENOMEM, ERANGE.
+ * @throws SystemError for an errno that no caller can mend: EACCES, E2BIG, EFBIG, ENOMEM.
  */
 export function semop(id: number, operations: Operations): SemopResult {
   if (libc().semop(id, operations.pointer, COUNTS[operations.count] as bigint) === 0) return "done";
