@@ -4,6 +4,7 @@
  *   - A call on a socket never blocks and never raises SIGPIPE.
  *   - Results tell four things apart: a count, nothing now (AGAIN), the end (0 from `receive`), and broken (BROKEN).
  */
+import { lookup } from "node:dns/promises";
 import { invariant } from "../base/assert.ts";
 import { ERRNO } from "../base/errno.ts";
 import { SystemError } from "../base/errors.ts";
@@ -245,13 +246,13 @@ export function sendFromMemory(
   return count >= 0 ? count : failure();
 }
 
-/** A numeric form of a host name that {@linkcode listen} takes. @throws SystemError when it is not one of this host's. */
+/** The address of a host name, asked of the system as every other program does (/etc/hosts too). @throws SystemError. */
 export async function numericHost(host: string): Promise<string> {
   if (/^[0-9.]+$/.test(host) || host.includes(":")) return host;
   if (host === "localhost") return "127.0.0.1";
-  const found = await Deno.resolveDns(host, "A").catch(() => []);
-  if (found[0] === undefined) {
-    throw new SystemError("bind", "EADDRNOTAVAIL", `cannot listen on ${host}: no such host; give an address`);
+  try {
+    return (await lookup(host, { family: 4 })).address;
+  } catch (error) {
+    throw new SystemError("bind", "EADDRNOTAVAIL", `cannot find host ${host}: no such name; give an address`, error);
   }
-  return found[0];
 }

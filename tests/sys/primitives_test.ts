@@ -303,7 +303,7 @@ Deno.test("sockets: what is no address is an error, not another address", () => 
 Deno.test("sockets: names become addresses", async () => {
   assertEquals(await numericHost("localhost"), "127.0.0.1");
   assertEquals([await numericHost("10.0.0.1"), await numericHost("::1")], ["10.0.0.1", "::1"]);
-  await assertRejects(() => numericHost("no-such-host.invalid"), SystemError, "no such host");
+  await assertRejects(() => numericHost("no-such-host.invalid"), SystemError, "no such name");
 });
 
 // ---- epoll and eventfd
