@@ -121,6 +121,7 @@ export class EpollTransport {
     received: [],
   };
   #inboxSize = 0;
+  #hasCallers = false;
   #pendingTotal = 0;
   #isStopping = false;
   #acceptAgainMs = 0;
@@ -159,6 +160,8 @@ export class EpollTransport {
       const count = this.#epoll.wait(this.#timeoutMs());
       for (let i = 0; i < count; i++) this.#handle(this.#epoll.fdAt(i), this.#epoll.eventAt(i));
       this.#serveInbox();
+      // last: a descriptor closed in this round must not be taken for the new connection that gets its number
+      if (this.#hasCallers) this.#acceptAll();
       this.#feedResumed();
       this.#sendDeferred();
       if (this.#service.nextTickMs() <= 0) this.#service.tick();
@@ -174,7 +177,10 @@ export class EpollTransport {
   }
 
   #handle(fd: number, event: number): void {
-    if (fd === this.#listener) return this.#acceptAll();
+    if (fd === this.#listener) {
+      this.#hasCallers = true;
+      return;
+    }
     const wake = this.#watched.get(fd);
     if (wake) return wake();
     const link = this.#links[fd];
@@ -186,6 +192,7 @@ export class EpollTransport {
   }
 
   #acceptAll(): void {
+    this.#hasCallers = false;
     if (nowMs() < this.#acceptAgainMs) return;
     try {
       for (;;) {
