@@ -12,6 +12,7 @@ import { invariant } from "../base/assert.ts";
 import { ProtocolError } from "../base/errors.ts";
 import type { GuardPlan } from "../memory/guards.ts";
 import type { Region } from "../memory/region.ts";
+import { yieldProcessor } from "../sys/host.ts";
 import type { Inbox, Received } from "../net/inbox.ts";
 import type { Link, Service } from "../net/transport.ts";
 import { isClassicStart } from "../wire/classic.ts";
@@ -29,8 +30,13 @@ const BATCH_COUNT_MAX = 512;
 const BATCH_SIZE_MAX = 1024 * 1024;
 /** Requests of several links served under one take: more would keep too many guards from attached programs. */
 const TOGETHER_COUNT_MAX = 64;
-/** Takes tried for one frame before it is parked. */
+/** Takes tried for one frame in a row. */
 const TRIES_MAX = 3;
+/**
+ * How long a frame is tried again in every round before it is parked. Whoever holds a guard gives it back within
+ * microseconds as a rule, and the way over another thread takes longer than that.
+ */
+const TRY_MS_MAX = 0.5;
 /** How often a read that finds no room for its reply is tried again. */
 const ROOM_RETRY_MS = 10;
 
@@ -70,6 +76,8 @@ class Conversation {
   standing: Standing = "ready";
   session: Session | undefined;
   dueMs = 0;
+  /** Since when its next request is tried in vain; 0 when it is not. */
+  triedSinceMs = 0;
   isOver = false;
   #plan: GuardPlan | undefined;
 
@@ -312,6 +320,7 @@ export class MemoryService implements Service {
       return start;
     }
     if (taken === "again") return this.#serveOneByOne(link, talk, bytes, view, start, count);
+    talk.triedSinceMs = 0;
     let end = start;
     for (let i = 0; i < count && !link.isBlocked; i++) {
       const request = this.#requests[i] as MemoryRequest;
@@ -351,9 +360,11 @@ export class MemoryService implements Service {
       for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = this.#region.guards.tryTake(plan);
       if (taken === "gone") return this.#lost(end);
       if (taken === "again") {
-        this.#park(link, talk, plan);
+        if (end > start) talk.triedSinceMs = 0;
+        this.#tryAgainOrPark(link, talk, plan);
         return end;
       }
+      talk.triedSinceMs = 0;
       this.#server.serve(link, talk.session, request, bytes, view);
       this.#give(plan);
       end = request.end;
@@ -378,6 +389,14 @@ export class MemoryService implements Service {
     link.flush();
     this.#server.watch.compare();
     return request.end;
+  }
+
+  #tryAgainOrPark(link: Link, talk: Conversation, plan: GuardPlan): void {
+    const now = nowMs();
+    if (talk.triedSinceMs === 0) talk.triedSinceMs = now;
+    if (now - talk.triedSinceMs < TRY_MS_MAX) return this.#delay(link, talk, "retrying", 0);
+    talk.triedSinceMs = 0;
+    this.#park(link, talk, plan);
   }
 
   #park(link: Link, talk: Conversation, plan: GuardPlan): void {
@@ -479,15 +498,19 @@ export class MemoryService implements Service {
   tick(): void {
     this.#server.watch.compare();
     const now = nowMs();
+    let retries = false;
     for (const link of this.#timed) {
       const talk = link.state as Conversation;
       if (talk.dueMs > now) continue;
       this.#timed.delete(link);
+      retries ||= talk.triedSinceMs > 0;
       if (talk.standing === "holding") this.#grant(link, talk);
       else {
         talk.standing = "ready";
         link.resume();
       }
     }
+    // whoever holds the guards may be waiting for this very processor
+    if (retries) yieldProcessor();
   }
 }

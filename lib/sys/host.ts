@@ -42,3 +42,8 @@ export function sharedMemoryMax(): number | undefined {
 export function semaphoreOperationsMax(): number {
   return readNumber("/proc/sys/kernel/sem", /^\d+\s+\d+\s+(\d+)/) ?? 500;
 }
+
+/** Lets others run that wait for this processor, if there are any. */
+export function yieldProcessor(): void {
+  libc().sched_yield();
+}

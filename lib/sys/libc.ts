@@ -14,6 +14,7 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   getuid: { parameters: [], result: "u32" },
+  sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // shared memory
   shmget: { parameters: ["i32", "usize", "i32"], result: "i32" },
