@@ -2,6 +2,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { closeRegion, openRegion } from "../../lib/memory/open.ts";
 import type { Region } from "../../lib/memory/region.ts";
+import { Deadline } from "../../lib/base/clock.ts";
 import type { GuardPlan } from "../../lib/memory/guards.ts";
 import { Output } from "../../lib/net/transport.ts";
 import type { Link } from "../../lib/net/transport.ts";
@@ -119,13 +120,24 @@ function planOf(region: Region, block: number): GuardPlan {
   return plan;
 }
 
+/** Plays the transport's rounds until the request that is tried in vain is parked. */
+function untilParked({ service, link, waiting }: Stage): void {
+  const deadline = new Deadline(5_000);
+  while (waiting.length === 0 && !deadline.passed) {
+    service.tick();
+    if (!link.isPaused) link.feed(service);
+  }
+}
+
 const BYTE = new Uint8Array([7]);
 
 Deno.test("memory service: guards that come while the peer does not take its replies are given back", async () => {
-  await onStage(({ region, service, link, waiting }) => {
+  await onStage((stage) => {
+    const { region, service, link, waiting } = stage;
     const held = planOf(region, 0);
     assertStrictEquals(region.guards.tryTake(held), "done");
     link.feed(service, frame("write", 1, { offset: 0 }, BYTE));
+    untilParked(stage);
     assertEquals([link.isPaused, waiting.length, link.replies], [true, 1, ["welcome 0"]]);
 
     link.isBlocked = true;
@@ -143,7 +155,8 @@ Deno.test("memory service: guards that come while the peer does not take its rep
 });
 
 Deno.test("memory service: a parked request is served when its guards come, and those behind it after it", async () => {
-  await onStage(({ region, service, link, waiting }) => {
+  await onStage((stage) => {
+    const { region, service, link, waiting } = stage;
     const held = planOf(region, 1);
     region.guards.tryTake(held);
     link.feed(
@@ -155,6 +168,7 @@ Deno.test("memory service: a parked request is served when its guards come, and 
         frame("write", 4, { offset: 8192 }, new Uint8Array(100)).subarray(0, 20),
       ),
     );
+    untilParked(stage);
     assertEquals(link.replies, ["welcome 0", "writeReply 1"]);
     waiting[0]?.taken();
     link.feed(service);
@@ -165,10 +179,12 @@ Deno.test("memory service: a parked request is served when its guards come, and 
 });
 
 Deno.test("memory service: guards that come for a link that has gone are given back", async () => {
-  await onStage(({ region, service, link, waiting }) => {
+  await onStage((stage) => {
+    const { region, service, link, waiting } = stage;
     const held = planOf(region, 0);
     region.guards.tryTake(held);
     link.feed(service, frame("write", 1, { offset: 0 }, BYTE));
+    untilParked(stage);
     service.closed(link);
     waiting[0]?.taken();
     assertStrictEquals(region.guards.tryTake(held), "done");
