@@ -13,6 +13,7 @@ import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
 import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory, SocketBuffer } from "../sys/sockets.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
+import { Inbox } from "./inbox.ts";
 import { whyOverdue } from "./overdue.ts";
 import { Stash, StashBudget } from "./stash.ts";
 import { Output, peerName, PENDING_TOTAL_MAX, RECEIVE_SIZE, SILENT_MS_MAX } from "./transport.ts";
@@ -23,15 +24,10 @@ const SWEEP_MS = 1_000;
 /** How long no connection is accepted after there was no descriptor for one. */
 const ACCEPT_PAUSE_MS = 100;
 
+/** One round in so many looks for what is overdue. */
+const ROUNDS_MASK = 63;
 /** A receive is made with at least that much room. */
 const RECEIVE_ROOM_MIN = 64 * 1024;
-
-/** What one link sent, in the inbox. */
-interface Letter {
-  readonly link: EpollLink;
-  start: number;
-  readonly end: number;
-}
 
 interface Pending {
   bytes: Uint8Array<ArrayBuffer>;
@@ -105,22 +101,15 @@ export class EpollTransport {
   readonly #output = new Output();
   readonly #sending = new SocketBuffer(this.#output.bytes);
   /** Replies of this round that are still in the output: to whom, and where they end. Each begins where the last ends. */
-  readonly #deferred: { readonly link: EpollLink; readonly end: number }[] = [];
+  readonly #deferred: { link: EpollLink; end: number }[] = [];
+  #deferredCount = 0;
   /** Where the replies to the link being served begin. */
   #replyStart = 0;
   readonly #budget = new StashBudget();
   readonly #receiving = new SocketBuffer(new Uint8Array(RECEIVE_SIZE));
-  /** What this round has received and not yet served, in the receiving buffer. */
-  readonly #inbox: {
-    readonly bytes: Uint8Array<ArrayBuffer>;
-    readonly view: DataView<ArrayBuffer>;
-    received: Letter[];
-  } = {
-    bytes: this.#receiving.bytes,
-    view: new DataView(this.#receiving.bytes.buffer),
-    received: [],
-  };
-  #inboxSize = 0;
+  /** What this round has received and not yet served. */
+  readonly #inbox = new Inbox<EpollLink>(this.#receiving.bytes);
+  #rounds = 0;
   #hasCallers = false;
   #pendingTotal = 0;
   #isStopping = false;
@@ -165,7 +154,8 @@ export class EpollTransport {
       this.#feedResumed();
       this.#sendDeferred();
       if (this.#service.nextTickMs() <= 0) this.#service.tick();
-      this.#sweep();
+      // the clock is not read in every round while there is much to do
+      if (count === 0 || (++this.#rounds & ROUNDS_MASK) === 0) this.#sweep();
     }
     for (const link of this.#links) if (link) this.drop(link);
     this.#epoll[Symbol.dispose]();
@@ -228,12 +218,11 @@ export class EpollTransport {
   #read(link: EpollLink): void {
     const { stash } = link;
     if (stash.size > 0) return this.#guarded(link, () => this.#readOn(link, stash));
-    if (RECEIVE_SIZE - this.#inboxSize < RECEIVE_ROOM_MIN) this.#serveInbox();
-    const start = this.#inboxSize;
-    const count = this.#receiving.receive(link.fd, start, RECEIVE_SIZE - start);
+    const inbox = this.#inbox;
+    if (RECEIVE_SIZE - inbox.size < RECEIVE_ROOM_MIN) this.#serveInbox();
+    const count = this.#receiving.receive(link.fd, inbox.size, RECEIVE_SIZE - inbox.size);
     if (count <= 0) return this.#ended(link, count);
-    this.#inboxSize += count;
-    this.#inbox.received.push({ link, start, end: this.#inboxSize });
+    inbox.add(link, count);
   }
 
   /** Receives the rest of a frame that has begun to arrive. */
@@ -256,14 +245,16 @@ export class EpollTransport {
 
   /** Has everything received in this round served, first together, then what that has left. */
   #serveInbox(): void {
-    const { bytes, view, received } = this.#inbox;
-    if (received.length === 0) return;
-    if (received.length > 1) this.#service.receivedTogether?.(this.#inbox);
-    for (const { link, start, end } of received) {
-      if (start < end && !link.isClosed) this.#guarded(link, () => this.#feed(link, bytes, view, end, start));
+    const inbox = this.#inbox;
+    if (inbox.count === 0) return;
+    this.#service.receivedTogether?.(inbox);
+    for (let i = 0; i < inbox.count; i++) {
+      const { link, start, end } = inbox.at(i);
+      if (start < end && !link.isClosed) {
+        this.#guarded(link, () => this.#feed(link, inbox.bytes, inbox.view, end, start));
+      }
     }
-    this.#inbox.received = [];
-    this.#inboxSize = 0;
+    inbox.clear();
   }
 
   #ended(link: EpollLink, result: number): void {
@@ -292,6 +283,7 @@ export class EpollTransport {
   }
 
   #feedResumed(): void {
+    if (this.#resumed.length === 0) return;
     for (let i = 0, count = this.#resumed.length; i < count; i++) {
       const link = this.#resumed[i] as EpollLink;
       if (link.isClosed || link.isPaused || link.pending.length > 0) continue;
@@ -333,17 +325,21 @@ export class EpollTransport {
   defer(link: EpollLink): void {
     const end = this.#output.size;
     if (end === this.#replyStart) return;
-    this.#deferred.push({ link, end });
+    const deferred = this.#deferred[this.#deferredCount] ??= { link, end };
+    this.#deferredCount++;
+    deferred.link = link;
+    deferred.end = end;
     this.#replyStart = end;
   }
 
   #sendDeferred(): void {
     let start = 0;
-    for (const { link, end } of this.#deferred) {
+    for (let i = 0; i < this.#deferredCount; i++) {
+      const { link, end } = this.#deferred[i] as { link: EpollLink; end: number };
       this.#sendPart(link, start, end);
       start = end;
     }
-    this.#deferred.length = 0;
+    this.#deferredCount = 0;
     this.#output.size = 0;
     this.#replyStart = 0;
   }

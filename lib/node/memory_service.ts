@@ -13,7 +13,7 @@ import { ProtocolError } from "../base/errors.ts";
 import type { GuardPlan } from "../memory/guards.ts";
 import type { Region } from "../memory/region.ts";
 import { yieldProcessor } from "../sys/host.ts";
-import type { Inbox, Received } from "../net/inbox.ts";
+import type { Inbox } from "../net/inbox.ts";
 import type { Link, Service } from "../net/transport.ts";
 import { isClassicStart } from "../wire/classic.ts";
 import type { Header } from "../wire/frame.ts";
@@ -185,7 +185,7 @@ export class MemoryService implements Service {
    */
   receivedTogether(inbox: Inbox): void {
     if (this.#options.holdMs > 0) return;
-    for (let next = 0; next < inbox.received.length && !this.#isLost;) next = this.#serveTogether(inbox, next);
+    for (let next = 0; next < inbox.count && !this.#isLost;) next = this.#serveTogether(inbox, next);
   }
 
   #serveTogether(inbox: Inbox, first: number): number {
@@ -193,8 +193,8 @@ export class MemoryService implements Service {
     plan.clear();
     let count = 0;
     let next = first;
-    for (; next < inbox.received.length && count < TOGETHER_COUNT_MAX; next++) {
-      const { link, start, end } = inbox.received[next] as Received;
+    for (; next < inbox.count && count < TOGETHER_COUNT_MAX; next++) {
+      const { link, start, end } = inbox.at(next);
       const talk = link.state as Conversation;
       if (!talk.session || talk.standing !== "ready" || link.isBlocked) continue;
       count = this.#planPlain(inbox, next, start, end, count);
@@ -211,7 +211,7 @@ export class MemoryService implements Service {
   #planPlain(inbox: Inbox, from: number, start: number, end: number, count: number): number {
     for (let at = start; at < end && count < TOGETHER_COUNT_MAX;) {
       const request = this.#requests[count] as MemoryRequest;
-      const talk = (inbox.received[from] as Received).link.state as Conversation;
+      const talk = inbox.at(from).link.state as Conversation;
       if (this.#parseNext(talk, inbox.bytes, inbox.view, at, end, request) !== Parsed.request) break;
       if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(request)) break;
       this.#region.planRange(this.#plan, request.offset, request.size);
@@ -226,7 +226,7 @@ export class MemoryService implements Service {
     let writes = false;
     for (let i = 0; i < count; i++) {
       const request = this.#requests[i] as MemoryRequest;
-      const received = inbox.received[request.from] as Received;
+      const received = inbox.at(request.from);
       const { link } = received;
       if (!link.isBlocked) {
         this.#server.serve(link, (link.state as Conversation).session, request, inbox.bytes, inbox.view);

@@ -188,32 +188,42 @@ export function send(fd: number, from: Uint8Array<ArrayBuffer>, size: number): n
   return count >= 0 ? count : failure();
 }
 
+/** Sizes and offsets as the FFI wants them, made once: a BigInt made per call costs as much as the call. */
+const SMALL = Array.from({ length: 16 * 1024 }, (_, value) => BigInt(value));
+
+function big(value: number): bigint {
+  return SMALL[value] ?? BigInt(value);
+}
+
 /** A buffer that is sent from, or received into, so often that its address is kept. */
 export class SocketBuffer {
   /** The bytes, kept alive by this object. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly #address: bigint;
+  readonly #size: bigint;
 
   /** @param bytes not to be resized or transferred. */
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.bytes = bytes;
     this.#address = addressOf(bytes);
+    this.#size = BigInt(bytes.length);
   }
 
   #at(start: number, size: number): bigint {
     invariant(start >= 0 && size >= 0 && start + size <= this.bytes.length, "a socket call stays within its buffer");
-    return this.#address + BigInt(start);
+    return start === 0 ? this.#address : this.#address + big(start);
   }
 
   /** Sends `size` bytes from `start`: how many went, AGAIN or BROKEN. */
   send(fd: number, start: number, size: number): number {
-    const count = libc().sendAddress(fd, this.#at(start, size), BigInt(size), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const count = libc().sendAddress(fd, this.#at(start, size), big(size), MSG_DONTWAIT | MSG_NOSIGNAL);
     return count >= 0 ? count : failure();
   }
 
   /** Receives at most `size` bytes to `start`: how many, 0 at the end of the stream, AGAIN or BROKEN. */
   receive(fd: number, start: number, size: number): number {
-    const count = libc().recvAddress(fd, this.#at(start, size), BigInt(size), MSG_DONTWAIT);
+    const most = size === this.bytes.length ? this.#size : big(size);
+    const count = libc().recvAddress(fd, this.#at(start, size), most, MSG_DONTWAIT);
     return count >= 0 ? count : failure();
   }
 }
