@@ -61,6 +61,8 @@ export class Region {
   readonly #versions: Int32Array;
   readonly #holders: Int32Array;
   readonly #blockSize: number;
+  /** 1 / the block size where that is exact, so that the hot path multiplies; else 0. */
+  readonly #inverse: number;
 
   /** @param memory a mapped segment whose footer is valid; @param guardSetId the set that guards it. */
   constructor(memory: SharedMemory, layout: RegionLayout, guardSetId: number) {
@@ -74,6 +76,7 @@ export class Region {
     this.#versions = new Int32Array(buffer, layout.versionsOffset, layout.blockCount);
     this.#holders = new Int32Array(buffer, layout.holdersOffset, layout.blockCount);
     this.#blockSize = layout.blockSize;
+    this.#inverse = Number.isInteger(Math.log2(layout.blockSize)) ? 1 / layout.blockSize : 0;
   }
 
   /** A word of the footer. */
@@ -140,13 +143,37 @@ export class Region {
 
   /** The block that holds `offset`. (There are at most 2^24, so the quotient fits the integers that are fast.) */
   blockOf(offset: number): number {
-    return (offset / this.#blockSize) | 0;
+    return (this.#inverse !== 0 ? offset * this.#inverse : offset / this.#blockSize) | 0;
   }
 
   /** The one guard of `size` bytes from `offset`, or -1 when they lie in several blocks, or are none. */
   onlyGuard(offset: number, size: number): number {
     const block = this.blockOf(offset);
     return size > 0 && this.blockOf(offset + size - 1) === block ? block % this.guards.count : -1;
+  }
+
+  /** The block that holds all of a few bytes, or -1 when they are many, lie in several blocks, or are none. */
+  smallBlock(offset: number, size: number): number {
+    const block = this.blockOf(offset);
+    return size > 0 && size <= SMALL_SIZE_MAX && this.blockOf(offset + size - 1) === block ? block : -1;
+  }
+
+  /** Whether a block may be used as it is: nobody else holds it (see `isHeldElsewhere`), and no writer died in it. */
+  isPlainHeld(block: number, lowest: number): boolean {
+    return (this.#holders[block] as number) < lowest && ((this.#versions[block] as number) & 1) === 0;
+  }
+
+  /** Copies a few bytes of one block, which is plain, to the start of what `view` is over. */
+  readSmallHeld(offset: number, size: number, view: DataView): void {
+    copySmall(this.#view, offset, view, 0, size);
+  }
+
+  /** Writes a few bytes from the start of what `view` is over into one block, which is plain. */
+  writeSmallHeld(block: number, offset: number, size: number, view: DataView): void {
+    const version = this.#versions[block] as number;
+    storeInOrder(this.#versions, block, version + 1);
+    copySmall(view, 0, this.#view, offset, size);
+    storeInOrder(this.#versions, block, version + 2);
   }
 
   /** Adds the guards of `size` bytes from `offset` to `plan`. */
