@@ -26,7 +26,7 @@ export class RequestWriter {
   readonly #bytes = new Uint8Array(WRITE_SIZE);
   readonly #view = new DataView(this.#bytes.buffer);
 
-  /** Writes as many requests from the front of `queue` as make one write. Returns how many. */
+  /** Takes as many requests from the front of `queue` as make one write, and writes them. */
   async writeSome(stream: Deno.TcpConn, queue: Pending[], epoch: EpochWord): Promise<void> {
     let size = 0;
     let count = 0;
@@ -48,7 +48,8 @@ export class RequestWriter {
         size += pending.payload.length;
       }
     }
-    queue.splice(0, count);
+    if (count === queue.length) queue.length = 0;
+    else queue.splice(0, count);
     if (size > 0) await writeAll(stream, this.#bytes.subarray(0, size));
     if (large) await writeAll(stream, large);
   }

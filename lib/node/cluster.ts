@@ -52,6 +52,7 @@ export class Cluster implements AsyncDisposable {
   readonly #epoch: EpochWord;
   readonly #mayAttach: boolean;
   readonly #timeoutMs: number;
+  readonly #defaults: RequestOptions;
   readonly #links: ServerLink[] = [];
   #space: Space = new Space(0, []);
 
@@ -61,6 +62,7 @@ export class Cluster implements AsyncDisposable {
     this.#epoch = epoch;
     this.#mayAttach = options.attach ?? true;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#defaults = { timeoutMs: this.#timeoutMs };
   }
 
   /** Bytes of the space that can be addressed. */
@@ -105,7 +107,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   #options(options?: RequestOptions): RequestOptions {
-    return options?.timeoutMs === undefined ? { ...options, timeoutMs: this.#timeoutMs } : options;
+    if (!options) return this.#defaults;
+    return options.timeoutMs === undefined ? { ...options, timeoutMs: this.#timeoutMs } : options;
   }
 
   #link(server: number): ServerLink {

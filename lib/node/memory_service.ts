@@ -209,7 +209,9 @@ export class MemoryService implements Service {
 
   /** Parses the plain requests at the front of one link's bytes. Returns how many there are with those before. */
   #planPlain(inbox: Inbox, from: number, start: number, end: number, count: number): number {
-    for (let at = start; at < end && count < TOGETHER_COUNT_MAX;) {
+    // one link's requests are a batch of their own, however many others there are
+    const most = count === 0 ? BATCH_COUNT_MAX : TOGETHER_COUNT_MAX;
+    for (let at = start; at < end && count < most;) {
       const request = this.#requests[count] as MemoryRequest;
       const talk = inbox.at(from).link.state as Conversation;
       if (this.#parseNext(talk, inbox.bytes, inbox.view, at, end, request) !== Parsed.request) break;
