@@ -16,6 +16,7 @@ import { PREFIX_SIZE, REMEMBERED_MAX } from "../wire/messages.ts";
 import type { Fields, MessageName } from "../wire/messages.ts";
 import { REPLY_SIZE } from "../wire/templates.ts";
 import { dial } from "./greet.ts";
+import { PendingTable } from "./pending_table.ts";
 import { readReplies } from "./reply_reader.ts";
 import type { ReplySink } from "./reply_reader.ts";
 import { meetEpoch, Pending } from "./request.ts";
@@ -43,7 +44,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   /** Called after each new connection, before anything waiting is sent over it. */
   onConnected: () => void = () => {};
   readonly #epoch: EpochWord;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new PendingTable();
   #unsent: Pending[] = [];
   #stream: Deno.TcpConn | undefined;
   #connecting: Promise<void> | undefined;
@@ -172,7 +173,7 @@ export class Channel implements AsyncDisposable, ReplySink {
     if (this.#isClosed) {
       return pending.reject(new PeerLostError(`the connection to ${this.name} was closed by this program`, "no"));
     }
-    this.#pending.set(pending.id, pending);
+    this.#pending.add(pending);
     this.#unsent.push(pending);
     this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
     if (!this.#isPumping && !this.#isPumpScheduled) {
@@ -226,7 +227,7 @@ export class Channel implements AsyncDisposable, ReplySink {
     this.#stream = stream;
     this.#lastError = undefined;
     this.#unsent = [];
-    for (const pending of this.#pending.values()) {
+    for (const pending of this.#pending.all()) {
       // the server remembers the latest answers only; what it has forgotten it would carry out again
       const isRemembered = isResumed && this.#writer.turns - pending.turn < REMEMBERED_MAX;
       if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
@@ -256,7 +257,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   }
 
   #failAll(error: unknown): void {
-    for (const pending of [...this.#pending.values()]) this.#settle(pending, () => pending.reject(error));
+    for (const pending of this.#pending.all()) this.#settle(pending, () => pending.reject(error));
   }
 
   #sweep(): void {
@@ -264,7 +265,7 @@ export class Channel implements AsyncDisposable, ReplySink {
     if (this.#pending.size === 0) return;
     const now = nowMs();
     let isStuck = false;
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.all()) {
       if (now < pending.deadlineMs) continue;
       const outcome: Outcome = pending.wasSent && pending.kind !== "read" ? "unknown" : "no";
       const error = this.#stream
