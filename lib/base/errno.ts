@@ -39,9 +39,6 @@ export const ERRNO = {
   EOWNERDEAD: 130,
 } as const;
 
-/** The name of an errno we know. */
-export type ErrnoName = keyof typeof ERRNO;
-
 const NAMES = new Map<number, string>(Object.entries(ERRNO).map(([name, number]) => [number, name]));
 
 /** The name of errno `number`, or `errno N` for one that is not in the table. */

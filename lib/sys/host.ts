@@ -7,11 +7,6 @@ export function ownPid(): number {
   return Deno.pid;
 }
 
-/** This process's user id. */
-export function ownUid(): number {
-  return libc().getuid();
-}
-
 /** Whether a process with that id exists here. */
 export function isAlive(pid: number): boolean {
   return pid > 0 && (libc().kill(pid, 0) === 0 || lastErrno() === ERRNO.EPERM);

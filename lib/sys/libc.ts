@@ -7,13 +7,11 @@
  *   - A `usize` is given as a BigInt: a number takes a path ten times slower.
  */
 import { SystemError } from "../base/errors.ts";
-import { ERRNO, errnoName } from "../base/errno.ts";
+import { errnoName } from "../base/errno.ts";
 
 const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
   close: { parameters: ["i32"], result: "i32" },
-  getpid: { parameters: [], result: "i32" },
-  getuid: { parameters: [], result: "u32" },
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // shared memory
@@ -32,7 +30,6 @@ const SYMBOLS = {
     result: "i32",
   },
   // files and sockets
-  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -98,11 +95,6 @@ export function systemError(call: string, what: string, next?: string): SystemEr
 export function errnoError(call: string, errno: number, what: string, next?: string): SystemError {
   const code = errnoName(errno);
   return new SystemError(call, code, `cannot ${what}: ${code}${next ? `; ${next}` : ""}`);
-}
-
-/** Whether the last failed call of this thread ended with errno `name`. */
-export function failedWith(name: keyof typeof ERRNO): boolean {
-  return lastErrno() === ERRNO[name];
 }
 
 /** The address of `bytes`; valid only as long as the caller keeps `bytes` alive. */
