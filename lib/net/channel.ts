@@ -10,6 +10,8 @@
 import { nowMs, pause } from "../base/clock.ts";
 import { PeerLostError, ProtocolError, SystemError, TimeoutError } from "../base/errors.ts";
 import type { Outcome } from "../base/errors.ts";
+import { meetEpoch } from "../wire/epoch.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import { decodeHeader, encodeFrame } from "../wire/frame.ts";
 import type { Envelope, Header } from "../wire/frame.ts";
 import { PREFIX_SIZE, REMEMBERED_MAX } from "../wire/messages.ts";
@@ -19,8 +21,8 @@ import { dial } from "./greet.ts";
 import { PendingTable } from "./pending_table.ts";
 import { readReplies } from "./reply_reader.ts";
 import type { ReplySink } from "./reply_reader.ts";
-import { meetEpoch, Pending } from "./request.ts";
-import type { EpochWord, Reply, RequestOptions } from "./request.ts";
+import { Pending } from "./request.ts";
+import type { Reply, RequestOptions } from "./request.ts";
 import { RequestWriter } from "./request_writer.ts";
 import { tryClose } from "./stream.ts";
 

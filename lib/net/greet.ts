@@ -1,9 +1,9 @@
 /** How a client begins a conversation: connect, say hello, hear welcome. */
 import { ProtocolError } from "../base/errors.ts";
 import { GREETING_PREFIX_SIZE, GREETING_SIZE_MAX } from "../wire/classic.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import { decodeHeader, encodeFrame, frameSizes } from "../wire/frame.ts";
 import { MAGIC, PREFIX_SIZE, PROTOCOL_VERSION } from "../wire/messages.ts";
-import type { EpochWord } from "./request.ts";
 import { readExactly, tryClose, withTimeout, writeAll } from "./stream.ts";
 
 /** How long one attempt to connect may take. */

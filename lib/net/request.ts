@@ -1,22 +1,6 @@
 /** A request on its way: what is asked, until when, and whom to tell. */
 import type { Header } from "../wire/frame.ts";
 
-/** The highest epoch this process has seen, and the cluster's life it belongs to. One for all channels of a process. */
-export interface EpochWord {
-  /** 0 while none is known. */
-  incarnation: number;
-  /** See incarnation. */
-  epoch: number;
-}
-
-/** Takes note of the epoch that a frame carried. */
-export function meetEpoch(known: EpochWord, incarnation: number, epoch: number): void {
-  if (incarnation !== known.incarnation) {
-    known.incarnation = incarnation;
-    known.epoch = epoch;
-  } else if (epoch > known.epoch) known.epoch = epoch;
-}
-
 /** How a request is to be made. */
 export interface RequestOptions {
   /** How long it may take, in ms. */

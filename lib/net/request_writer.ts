@@ -1,6 +1,7 @@
 /** Writes requests: those that wait together leave together, headers from templates where there are any. */
 import { putReadRequest, putWriteRequest, READ_REQUEST_SIZE, WRITE_REQUEST_SIZE } from "../wire/templates.ts";
-import type { EpochWord, Pending } from "./request.ts";
+import type { EpochWord } from "../wire/epoch.ts";
+import type { Pending } from "./request.ts";
 import { writeAll } from "./stream.ts";
 
 /** Bytes collected for one write. */

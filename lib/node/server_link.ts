@@ -9,7 +9,8 @@ import { Attachment } from "../memory/attachment.ts";
 import type { Attempt } from "../memory/attachment.ts";
 import type { WordWidth } from "../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../net/channel.ts";
-import type { EpochWord, Reply, RequestOptions } from "../net/request.ts";
+import type { Reply, RequestOptions } from "../net/request.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import type { Fields } from "../wire/messages.ts";
 
 /** How a server is reached. */

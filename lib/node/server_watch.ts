@@ -13,7 +13,7 @@ import type { ConfiguredServer } from "../config/config_file.ts";
 import type { Place } from "../config/space.ts";
 import { placeName } from "../config/space.ts";
 import { Channel } from "../net/channel.ts";
-import type { EpochWord } from "../net/request.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import type { Fields } from "../wire/messages.ts";
 import type { LogSink } from "./memory_server.ts";
 

@@ -36,7 +36,7 @@ export interface MessageShape {
   /** Who sends it. */
   readonly from: "client" | "server";
   /** Which roles serve it (a request), or answer with it. */
-  readonly roles: "any" | "server" | "config";
+  readonly roles: "any" | "server" | "config" | "logger";
   /** The fields after `[id, kind, incarnation, epoch]`, in order. */
   readonly fields: Readonly<Record<string, FieldType>>;
   /** The most bytes that may follow the header. */
@@ -59,6 +59,8 @@ export const OPERATION_SIZE_MAX = 64 * 1024 * 1024;
 export const WAIT_SIZE_MAX = 64;
 /** Bytes of a session's token. */
 export const TOKEN_SIZE = 16;
+/** The most changed bytes one `gathered` carries. */
+export const GATHER_SIZE_MAX = 512 * 1024;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -223,6 +225,17 @@ export const MESSAGES = {
       "`guards`: a row `[guard, value, lastPid, waiterCount]` for each guard that is not simply free; `suspects`: a row " +
       "`[block]` each.",
   },
+  join: {
+    kind: 24,
+    from: "client",
+    roles: "server",
+    fields: { incarnation: "u32", epoch: "u32" },
+    payloadMax: 0,
+    about:
+      "Belong to this life of the cluster from now on, at this epoch or your own. Refused (ESTALE) by a server that is in " +
+      "a later life. Sent by the config server to whom it finds in none.",
+  },
+  done: { kind: 25, from: "server", roles: "any", fields: {}, payloadMax: 0, about: "It is done." },
   layout: {
     kind: 32,
     from: "client",
@@ -240,6 +253,141 @@ export const MESSAGES = {
     about:
       "A row `[host, port, base, size, blockSize, alive, reason]` per server, in the order of the space; a size of 0 is " +
       "not known yet, and then neither are the bases after it.",
+  },
+  loggerInfo: {
+    kind: 40,
+    from: "client",
+    roles: "logger",
+    fields: {},
+    payloadMax: 0,
+    about: "Which server's logger is this, and is it the master?",
+  },
+  loggerInfoReply: {
+    kind: 41,
+    from: "server",
+    roles: "logger",
+    fields: {
+      server: "text",
+      isMaster: "bool",
+      directory: "text",
+      pid: "u32",
+      size: "u64",
+      blockSize: "u32",
+      cookie: "text",
+      startCount: "u32",
+      reason: "text",
+    },
+    payloadMax: 0,
+    about:
+      "`server` is `host:port`, `directory` the master's, absolute. `reason` is empty, or says why no checkpoint can be " +
+      "taken of its server now. The frame's epoch is the footer's.",
+  },
+  prepare: {
+    kind: 42,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about:
+      "Make ready for the cut of that epoch: a new shadow, armed. Answered by `loggerInfoReply`; EBUSY while another master " +
+      "has one under way, ESTALE when the epoch is not beyond the footer's. The connection's end abandons it.",
+  },
+  cut: {
+    kind: 43,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about: "Move the footer to that epoch, if nobody has yet. Answered by `done`.",
+  },
+  release: {
+    kind: 44,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about: "Every server has made the cut: connections that carry no epoch may go on. Answered by `done`.",
+  },
+  gather: {
+    kind: 46,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32", since: "u32" },
+    payloadMax: 0,
+    about:
+      "Give the next bytes that have changed since the complete checkpoint `since` (0: since all was zero). Each request " +
+      "goes on where the one before it ended.",
+  },
+  gathered: {
+    kind: 47,
+    from: "server",
+    roles: "logger",
+    fields: { since: "u32", next: "u64", runs: "bytes", checksums: "bytes" },
+    payloadMax: GATHER_SIZE_MAX,
+    about:
+      "Everything before `next` has been looked at; at the region's size it is the last. `since` is the one asked for, or 0 " +
+      "when this logger does not know it. `runs`: offset (u64) and size (u32), little-endian, of each run of bytes in the " +
+      "payload; `checksums`: number (u32, little-endian) and XXH128 (16 bytes) of each MiB that has changed.",
+  },
+  confirm: {
+    kind: 48,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about:
+      "Is the picture of that epoch unbroken, on the same bytes and the same server? Answered by `loggerInfoReply`; " +
+      "ECANCELED when it is void.",
+  },
+  abandon: {
+    kind: 49,
+    from: "client",
+    roles: "logger",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about: "That checkpoint will not be: let go of everything. Answered by `done`, also when there is none.",
+  },
+  take: {
+    kind: 52,
+    from: "client",
+    roles: "logger",
+    fields: {},
+    payloadMax: 0,
+    about: "Take a checkpoint now, and answer when it is complete. Only the master does (else ENOTSUP).",
+  },
+  taken: {
+    kind: 53,
+    from: "server",
+    roles: "logger",
+    fields: { directory: "text", epoch: "u32", changedSize: "u64", durationMs: "u64" },
+    payloadMax: 0,
+    about: "It is complete, in that directory (absolute).",
+  },
+  progress: {
+    kind: 54,
+    from: "client",
+    roles: "logger",
+    fields: {},
+    payloadMax: 0,
+    about: "How far is the checkpoint under way?",
+  },
+  progressReply: {
+    kind: 55,
+    from: "server",
+    roles: "logger",
+    fields: { epoch: "u32", phase: "text", doneSize: "u64", totalSize: "u64" },
+    payloadMax: 0,
+    about: "`epoch` is 0 when none is under way. Sizes in bytes of the space that have been looked at.",
+  },
+  suspend: {
+    kind: 56,
+    from: "client",
+    roles: "logger",
+    fields: {},
+    payloadMax: 0,
+    about:
+      "Take no checkpoint while this connection lasts; one under way is abandoned. For whoever overwrites the space with an " +
+      "older picture. Answered by `done`.",
   },
 } as const satisfies Record<string, MessageShape>;
 

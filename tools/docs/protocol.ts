@@ -23,6 +23,7 @@ import {
 } from "../../lib/wire/classic.ts";
 import { encodeFrame } from "../../lib/wire/frame.ts";
 import {
+  GATHER_SIZE_MAX,
   HEADER_SIZE_MAX,
   MAGIC,
   MESSAGES,
@@ -77,6 +78,7 @@ const LIMITS: readonly Limit[] = [
     "what one request reads, writes or fills; more is EINVAL, a longer payload closes the connection",
   ),
   limit({ WAIT_SIZE_MAX }, size, "wire/messages.ts", "what one `wait` compares"),
+  limit({ GATHER_SIZE_MAX }, size, "wire/messages.ts", "changed bytes in one `gathered`"),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
   limit({ CLASSIC_REQUEST_SIZE }, size, "wire/classic.ts", "a classic read, and a classic write without its data"),
   limit({ GREETING_PREFIX_SIZE }, size, "wire/classic.ts", "the two words before a greeting's list"),
@@ -122,6 +124,7 @@ const ROLES: Readonly<Record<MessageShape["roles"], string>> = {
   any: "both",
   server: "memory server",
   config: "config server",
+  logger: "logger",
 };
 
 function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {

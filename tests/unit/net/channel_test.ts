@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { PeerLostError, ProtocolError, SystemError, TimeoutError } from "../../../lib/base/errors.ts";
 import { Channel } from "../../../lib/net/channel.ts";
-import type { EpochWord } from "../../../lib/net/request.ts";
+import type { EpochWord } from "../../../lib/wire/epoch.ts";
 import { encodeGreeting } from "../../../lib/wire/classic.ts";
 import { encodeFrame } from "../../../lib/wire/frame.ts";
 import { MAGIC, OPERATION_SIZE_MAX, REMEMBERED_MAX, TOKEN_SIZE } from "../../../lib/wire/messages.ts";
