@@ -19,6 +19,8 @@ const SYMBOLS = {
   shmat: { parameters: ["i32", "pointer", "i32"], result: "pointer" },
   shmdt: { parameters: ["pointer"], result: "i32" },
   shmctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  madvise: { parameters: ["pointer", "usize", "i32"], result: "i32" },
+  mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
   // semaphores
   semget: { parameters: ["i32", "i32", "i32"], result: "i32" },
   semctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
@@ -32,6 +34,13 @@ const SYMBOLS = {
   // files and sockets
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  ioctlInteger: { name: "ioctl", parameters: ["i32", "u64", "u64"], result: "i32" },
+  copy_file_range: {
+    parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"],
+    result: "isize",
+    nonblocking: true,
+  },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },

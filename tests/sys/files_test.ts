@@ -1,0 +1,77 @@
+/** lib/sys/files.ts: holes, copies within the kernel and shared extents, on whatever file systems this machine has. */
+import { assert, assertEquals } from "@std/assert";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { copyRange, dataRanges, reflink, syncDirectory } from "../../lib/sys/files.ts";
+import { libc } from "../../lib/sys/libc.ts";
+import { TempDir } from "../support/processes.ts";
+
+const MIB = 1024 * 1024;
+
+libc(); // loaded before any test begins, so that none is blamed for it
+
+/** A file of 8 MiB with data in its MiBs 1 and 5. */
+async function sparse(path: string): Promise<FileHandle> {
+  const file = await open(path, "wx+");
+  await file.truncate(8 * MIB);
+  for (const index of [1, 5]) await file.write(new Uint8Array(MIB).fill(index), 0, MIB, index * MIB);
+  return file;
+}
+
+Deno.test("data ranges leave out holes, cover all data and end with the file", async () => {
+  await using dir = new TempDir();
+  const file = await sparse(dir.file("sparse"));
+  try {
+    const ranges = [...dataRanges(file.fd, 8 * MIB)];
+    // a file system may say more than there is, never less
+    for (const index of [1, 5]) {
+      assert(ranges.some(({ start, end }) => start <= index * MIB && end >= (index + 1) * MIB), `MiB ${index}`);
+    }
+    assert(ranges.every(({ start, end }, at) => start < end && end <= 8 * MIB && start >= (ranges[at - 1]?.end ?? 0)));
+    assertEquals([...dataRanges(file.fd, 5 * MIB)].at(-1)?.end, 2 * MIB, "nothing beyond the size that was given");
+    assertEquals([...dataRanges(-1, 10)], [{ start: 0, end: 10 }], "what cannot be asked is data");
+    await file.truncate(0);
+    await file.truncate(MIB);
+    assertEquals([...dataRanges(file.fd, MIB)], []);
+    assertEquals([...dataRanges(file.fd, 0)], []);
+  } finally {
+    await file.close();
+  }
+});
+
+Deno.test("a range is copied within the kernel, and what cannot be copied is said", async () => {
+  await using dir = new TempDir();
+  const from = await sparse(dir.file("from"));
+  const into = await open(dir.file("into"), "wx+");
+  try {
+    await into.truncate(8 * MIB);
+    assertEquals(await copyRange(from.fd, into.fd, { start: 5 * MIB + 10, end: 6 * MIB }), 6 * MIB);
+    const bytes = await Deno.readFile(dir.file("into"));
+    assertEquals([bytes.indexOf(5), bytes.lastIndexOf(5), bytes.length], [5 * MIB + 10, 6 * MIB - 1, 8 * MIB]);
+    assertEquals(bytes.indexOf(1), -1);
+    assertEquals(await copyRange(-1, into.fd, { start: 7, end: 9 }), 7);
+    assertEquals(await copyRange(from.fd, into.fd, { start: 8 * MIB - 1, end: 9 * MIB }), 8 * MIB, "its end");
+  } finally {
+    await Promise.all([from.close(), into.close()]);
+  }
+});
+
+Deno.test("a reflink has the same bytes and goes its own way, or says that it is none", async () => {
+  await using dir = new TempDir();
+  const from = await sparse(dir.file("from"));
+  const into = await open(dir.file("into"), "wx+");
+  try {
+    const isShared = reflink(from.fd, into.fd);
+    assertEquals((await into.stat()).size, isShared ? 8 * MIB : 0);
+    assertEquals(reflink(from.fd, -1), false);
+  } finally {
+    await Promise.all([from.close(), into.close()]);
+  }
+});
+
+Deno.test("a directory is synced; one that is not there is an error", async () => {
+  await using dir = new TempDir();
+  await syncDirectory(dir.path);
+  const error = await syncDirectory(dir.file("none")).catch((each) => each);
+  assert(error instanceof Deno.errors.NotFound);
+});
