@@ -5,13 +5,20 @@
  *     host or IPC namespace finds another segment there, or none.
  *   - Every operation checks under its guards that the region still serves and that no copy elsewhere stands in its way.
  *     When it does not, the operation is "refused" and nothing was touched: ask the server over TCP.
+ *   - The process's epoch and the footer's meet in every operation: before it, so that nothing the process has seen from
+ *     after a cut is written before one; after it and before the guards are given back, so that what was read is known.
+ *   - While a checkpoint is copied, writers save blocks themselves; one that cannot (no right to the shadow, or a control
+ *     group so small that the copies could end it) is "refused".
  *   - After "refused" because the region is gone, `isLost` is true, and the attachment is good for nothing but `detach`.
  */
 import { SystemError } from "../base/errors.ts";
 import { Deadline } from "../base/clock.ts";
+import { memoryLimit } from "../sys/host.ts";
 import { isFfiAvailable } from "../sys/libc.ts";
 import { SharedMemory } from "../sys/shared_memory.ts";
 import type { SemopResult } from "../sys/semaphores.ts";
+import { meetEpoch } from "../wire/epoch.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import { LastView } from "./copy.ts";
 import type { GuardPlan } from "./guards.ts";
 import { FooterWord, recognise } from "./layout.ts";
@@ -47,6 +54,9 @@ export class Attachment {
   readonly #region: Region;
   readonly #plan: GuardPlan;
   readonly #cookieWord: number;
+  readonly #epoch: EpochWord;
+  /** Whether copies of every block would fit what this process may use. */
+  readonly #maySave: boolean;
   readonly #viewOf = new LastView();
   /** The guard held or asked for, when it is one; else -1, and the plan says which. */
   #guard = -1;
@@ -58,14 +68,23 @@ export class Attachment {
     return this.#region.layout.size;
   }
 
-  private constructor(region: Region) {
+  private constructor(region: Region, epoch: EpochWord) {
     this.#region = region;
+    this.#epoch = epoch;
+    this.#maySave = memoryLimit() > region.layout.size;
     this.#plan = region.guards.plan();
     this.#cookieWord = region.word(FooterWord.cookie);
   }
 
-  /** Attaches the region that a server told of; or says why it cannot be. Never throws for what another host causes. */
-  static open(info: AttachmentInfo): Attachment | { readonly reason: string } {
+  /**
+   * Attaches the region that a server told of; or says why it cannot be. Never throws for what another host causes.
+   *
+   * @param epoch of this process. (Without one the attachment is a process of its own.)
+   */
+  static open(
+    info: AttachmentInfo,
+    epoch: EpochWord = { incarnation: 0, epoch: 0 },
+  ): Attachment | { readonly reason: string } {
     if (!isFfiAvailable()) return { reason: "this program may not call the C library (--allow-ffi)" };
     let memory: SharedMemory;
     try {
@@ -84,7 +103,7 @@ export class Attachment {
       memory.detach();
       return { reason: "its memory is not on this host, or in another IPC namespace" };
     }
-    return new Attachment(region);
+    return new Attachment(region, epoch);
   }
 
   /** Whether the memory may be used; expects guards to be held. */
@@ -94,7 +113,15 @@ export class Attachment {
       this.isLost = true;
       return false;
     }
-    return !region.isHeldElsewhere(offset, size, lowest);
+    if (lowest === HOLDER_SHARED && !region.canSaveHeld(this.#maySave)) return false;
+    return this.#meetHeld() && !region.isHeldElsewhere(offset, size, lowest);
+  }
+
+  /** Brings the footer up to this process's epoch; false when only the server can say what to do. */
+  #meetHeld(): boolean {
+    const { incarnation, epoch } = this.#epoch;
+    const verdict = this.#region.meet(incarnation, epoch);
+    return verdict === "current" || verdict === "next";
   }
 
   #take(): SemopResult {
@@ -108,7 +135,14 @@ export class Attachment {
     return this.#guard >= 0 ? guards.tryTakeOne(this.#guard) : guards.tryTake(this.#plan);
   }
 
+  /** Takes note of the footer's epoch, which was moved on by whoever wrote what has been read; before the guards go. */
+  #learnHeld(): void {
+    const region = this.#region;
+    if (!region.isKnownHeld(this.#epoch)) meetEpoch(this.#epoch, region.incarnationHeld, region.epochHeld);
+  }
+
   #give(): void {
+    this.#learnHeld();
     const { guards } = this.#region;
     if (this.#guard >= 0) guards.giveOne(this.#guard);
     else guards.give(this.#plan);
@@ -123,7 +157,9 @@ export class Attachment {
     if (this.isLost || this.#held) return false;
     const guard = block % region.guards.count;
     if (region.guards.tryTakeOne(guard) !== "done") return false;
-    if (region.isSameHeld(this.#cookieWord) && region.isPlainHeld(block, lowest)) return true;
+    const isPlain = region.isSameHeld(this.#cookieWord) && region.isPlainHeld(block, lowest) &&
+      region.isKnownHeld(this.#epoch) && (lowest === HOLDER_OWNED || region.canSaveHeld(this.#maySave));
+    if (isPlain) return true;
     region.guards.giveOne(guard);
     return false;
   }
@@ -155,6 +191,7 @@ export class Attachment {
     const block = region.smallBlock(offset, into.length);
     if (block >= 0 && this.#enterSmall(block, HOLDER_OWNED)) {
       region.readSmallHeld(offset, into.length, this.#viewOf.of(into));
+      this.#learnHeld();
       region.guards.giveOne(block % region.guards.count);
       return "done";
     }
@@ -172,6 +209,7 @@ export class Attachment {
     const block = region.smallBlock(offset, bytes.length);
     if (block >= 0 && this.#enterSmall(block, HOLDER_SHARED)) {
       region.writeSmallHeld(block, offset, bytes.length, this.#viewOf.of(bytes));
+      this.#learnHeld();
       region.guards.giveOne(block % region.guards.count);
       return "done";
     }
@@ -231,6 +269,7 @@ export class Attachment {
       if (lent === "r") this.#region.lendHeld(offset, size, transfer);
       else this.#region.lendForWriteHeld(offset, size, transfer);
     } finally {
+      this.#learnHeld();
       this.#region.guards.give(plan);
     }
     return "done";
@@ -338,7 +377,9 @@ export class Attachment {
    */
   readOptimistic(offset: number, into: Uint8Array): boolean {
     this.#region.requireRange("read", offset, into.length);
-    return !this.isLost && this.#region.readOptimistic(offset, into, this.#viewOf.of(into));
+    if (this.isLost || !this.#region.readOptimistic(offset, into, this.#viewOf.of(into))) return false;
+    this.#learnHeld();
+    return true;
   }
 
   /** Unmaps the region; the attachment may not be used afterwards. */

@@ -12,7 +12,7 @@ import { UsageError } from "../base/errors.ts";
 /** "DSMREGN1", little-endian. */
 export const FOOTER_MAGIC = 0x31_4e_47_45_52_4d_53_44n;
 /** Grows when anything in this file moves. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 /** Footer and arrays start on such boundaries. */
 export const PAGE_SIZE = 4096;
 /** A region has at most this many blocks. */
@@ -46,6 +46,15 @@ export const FooterWord = {
   serverPid: 17,
   suspectCount: 18,
   guardSetId: 19,
+  /** The last epoch whose cut every server has made: who carries no epoch waits while it is not the epoch itself. */
+  released: 20,
+  /** The epoch being copied by the logger, 0 when none is: writers save the blocks of that epoch first. */
+  copying: 21,
+  /** Where they save them to: the segment's id. */
+  shadowId: 22,
+  /** An epoch that became no checkpoint: its picture here was lost. */
+  voidEpoch: 23,
+  loggerPid: 24,
   suspects: 32,
 } as const;
 

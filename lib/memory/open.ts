@@ -79,6 +79,7 @@ const CREATION_MS_MAX = 2_000;
 const CLOSING_MS_MAX = 5_000;
 
 const SERVER_TOKEN = 0;
+const LOGGER_TOKEN = 1;
 const TOKEN_COUNT = 2;
 
 function takeToken(livenessId: number, token: number): "taken" | "held" | "gone" {
@@ -152,6 +153,7 @@ function initialise(memory: SharedMemory, layout: RegionLayout, request: RegionR
     crypto.getRandomValues(memory.bytes.subarray(at(FooterWord.cookie), at(FooterWord.cookie) + 16));
     view.setUint32(at(FooterWord.startCount), 1, true);
     view.setUint32(at(FooterWord.epoch), 1, true);
+    view.setUint32(at(FooterWord.released), 1, true);
     view.setUint32(at(FooterWord.livenessId), liveness, true);
     view.setUint32(at(FooterWord.serverPid), ownPid(), true);
     view.setUint32(at(FooterWord.guardSetId), guardSet, true);
@@ -252,6 +254,7 @@ async function takeOver(memory: SharedMemory, request: RegionRequest): Promise<R
     region.setWord(FooterWord.startCount, region.word(FooterWord.startCount) + 1);
     region.setWord(FooterWord.serverPid, ownPid());
     region.setWord(FooterWord.guardSetId, region.guards.id);
+    reclaimFromLogger(region);
     region.setState("serving");
     return region;
   } catch (error) {
@@ -354,6 +357,76 @@ export function isSegmentThere(region: Region): boolean {
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     return false;
+  }
+}
+
+/**
+ * Ends what a logger that died was at: writers save no more blocks for it, nobody waits for its cut, and the checkpoint is
+ * void. (Its token comes back however it died; its shadow goes when the last process detaches it.)
+ *
+ * @returns whether there was something to end.
+ */
+export function reclaimFromLogger(region: Region): boolean {
+  const epoch = region.epochHeld;
+  const copying = region.word(FooterWord.copying) >>> 0;
+  if (copying === 0 && !region.isCutUnreleased) return false;
+  if (isHeld(region, LOGGER_TOKEN)) return false;
+  region.voidEpoch(Math.max(epoch, copying));
+  return true;
+}
+
+/** Whether a token of a region is held by a process that lives. */
+function isHeld(region: Region, token: number): boolean {
+  return semaphoreState(region.word(FooterWord.livenessId), token)?.value === 0;
+}
+
+/** Whether a region's server is alive. */
+export function isServerAlive(region: Region): boolean {
+  return region.isServing && isHeld(region, SERVER_TOKEN);
+}
+
+/** A region as its logger has it: attached, with the logger's liveness token. */
+export interface LoggedRegion extends Disposable {
+  /** The region. */
+  readonly region: Region;
+  /** Whether it is still the server's region, and this process still its logger. */
+  readonly isCurrent: boolean;
+}
+
+/**
+ * Attaches the region that a server on this host told of, as its logger.
+ *
+ * @throws SystemError: EBUSY (another logger has it), ESTALE (it is not the server's region any more), EACCES.
+ */
+export function attachForLogger(info: { shmid: number; semid: number; cookie: string }): LoggedRegion {
+  const memory = SharedMemory.attach(info.shmid | 0);
+  try {
+    const found = recognise(memory.bytes);
+    const region = "layout" in found ? new Region(memory, found.layout, info.semid | 0) : undefined;
+    if (!region || region.cookie !== info.cookie || !region.isServing) {
+      throw new SystemError("shmat", "ESTALE", `shared memory id ${info.shmid} is not the server's region`);
+    }
+    const liveness = region.word(FooterWord.livenessId);
+    if (takeToken(liveness, LOGGER_TOKEN) !== "taken") {
+      const pid = semaphoreState(liveness, LOGGER_TOKEN)?.lastPid ?? region.word(FooterWord.loggerPid);
+      throw new SystemError("shmat", "EBUSY", `already running (pid ${pid}): this server has a logger; stop it first`);
+    }
+    // a logger that was killed may have left its checkpoint under way; nobody else's can be, with its token in our hands
+    region.voidEpoch(Math.max(region.epochHeld, region.word(FooterWord.copying) >>> 0));
+    region.setWord(FooterWord.loggerPid, ownPid());
+    return {
+      region,
+      get isCurrent(): boolean {
+        return region.isServing && region.word(FooterWord.livenessId) === liveness;
+      },
+      [Symbol.dispose](): void {
+        giveToken(liveness, LOGGER_TOKEN);
+        region.detach();
+      },
+    };
+  } catch (error) {
+    memory.detach();
+    throw error;
   }
 }
 

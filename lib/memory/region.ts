@@ -7,16 +7,22 @@
  *     that the last writer died half way: the block is *suspect*; whoever finds it counts it once and makes it even.
  *   - Words read under a guard are read plainly: the calls that take and give it are opaque to the compiler and order
  *     memory on every processor. Versions are stored in order with the bytes, for those who read without a guard.
+ *   - While a checkpoint is copied, a write saves the blocks it is about to change to the shadow. It decides so ONCE, with
+ *     all its guards held: so it lies before or after the cut with all its blocks. The order in each is: shadow, saved,
+ *     version odd, write, version even. (docs/CHECKPOINT.md; a block marked saved before it is would be lost with its writer.)
  *   - Sequence-lock reads take no guard: they hold only against writers that bump versions, so not against key-only
  *     programs.
  */
 import { SystemError } from "../base/errors.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
+import { judgeEpoch } from "../wire/epoch.ts";
+import type { EpochVerdict, EpochWord } from "../wire/epoch.ts";
 import { copySmall, SMALL_SIZE_MAX } from "./copy.ts";
 import { Guards } from "./guards.ts";
 import type { GuardPlan } from "./guards.ts";
 import { COOKIE_SIZE, FooterWord, RegionState, SUSPECTS_MAX } from "./layout.ts";
 import type { RegionLayout } from "./layout.ts";
+import { Shadow } from "./shadow.ts";
 
 /** A word's width in bytes, for the atomic operations. */
 export type WordWidth = 4 | 8;
@@ -59,7 +65,11 @@ export class Region {
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #versions: Int32Array;
+  readonly #saved: Int32Array;
   readonly #holders: Int32Array;
+  /** The epoch whose shadow was asked for last, 0 when that of none is wanted; and the shadow, if it could be had. */
+  #armed = 0;
+  #shadow: Shadow | undefined;
   readonly #blockSize: number;
   /** 1 / the block size where that is exact, so that the hot path multiplies; else 0. */
   readonly #inverse: number;
@@ -74,6 +84,7 @@ export class Region {
     this.#view = new DataView(buffer, 0, layout.size);
     this.#words = new Int32Array(buffer, layout.footerOffset, FooterWord.suspects + SUSPECTS_MAX);
     this.#versions = new Int32Array(buffer, layout.versionsOffset, layout.blockCount);
+    this.#saved = new Int32Array(buffer, layout.savedOffset, layout.blockCount);
     this.#holders = new Int32Array(buffer, layout.holdersOffset, layout.blockCount);
     this.#blockSize = layout.blockSize;
     this.#inverse = Number.isInteger(Math.log2(layout.blockSize)) ? 1 / layout.blockSize : 0;
@@ -92,6 +103,56 @@ export class Region {
   /** The incarnation that a reply made under its guards carries. */
   get incarnationHeld(): number {
     return (this.#words[FooterWord.incarnation] as number) >>> 0;
+  }
+
+  /** Whether a process knows exactly what the footer says. */
+  isKnownHeld(known: EpochWord): boolean {
+    return this.#words[FooterWord.epoch] === (known.epoch | 0) &&
+      this.#words[FooterWord.incarnation] === (known.incarnation | 0);
+  }
+
+  /** What to make of an epoch that came with a request; one that is next has been moved to when this returns. */
+  meet(incarnation: number, epoch: number): EpochVerdict {
+    const verdict = judgeEpoch({ incarnation: this.incarnationHeld, epoch: this.epochHeld }, incarnation, epoch);
+    if (verdict === "next") this.raiseEpoch(epoch);
+    return verdict;
+  }
+
+  /** Enters a life of the cluster, at `epoch` or its own. @returns false when it is in a later one. */
+  join(incarnation: number, epoch: number): boolean {
+    const own = this.incarnationHeld;
+    if (incarnation < own) return false;
+    if (incarnation === own) return true;
+    this.raiseEpoch(epoch);
+    this.releaseEpoch(this.epochHeld);
+    return this.replaceWord(FooterWord.incarnation, own | 0, incarnation | 0);
+  }
+
+  /** Moves the footer to `epoch` unless it is there or beyond. */
+  raiseEpoch(epoch: number): void {
+    for (;;) {
+      const own = this.epochHeld;
+      if (own >= epoch || this.replaceWord(FooterWord.epoch, own | 0, epoch | 0)) return;
+    }
+  }
+
+  /** Whether a cut has been made here that others may not have made yet: who carries no epoch has to wait. */
+  get isCutUnreleased(): boolean {
+    return this.#words[FooterWord.released] !== this.#words[FooterWord.epoch];
+  }
+
+  /** Gives up the picture of `epoch`: it becomes no checkpoint, and nobody saves blocks for it or waits for it. */
+  voidEpoch(epoch: number): void {
+    this.setWord(FooterWord.voidEpoch, epoch);
+    const copying = this.word(FooterWord.copying);
+    if (copying >>> 0 <= epoch) this.replaceWord(FooterWord.copying, copying, 0);
+    this.releaseEpoch(epoch);
+  }
+
+  /** Lets those go on who waited for the cut of `epoch` to be made everywhere. */
+  releaseEpoch(epoch: number): void {
+    const released = this.word(FooterWord.released) >>> 0;
+    if (released < epoch) this.replaceWord(FooterWord.released, released | 0, epoch | 0);
   }
 
   /** The state and the first word of the cookie, as they are under a guard: whether this is still the memory it was. */
@@ -170,6 +231,7 @@ export class Region {
 
   /** Writes a few bytes from the start of what `view` is over into one block, which is plain. */
   writeSmallHeld(block: number, offset: number, size: number, view: DataView): void {
+    this.#saveHeld(block, block);
     const version = this.#versions[block] as number;
     storeInOrder(this.#versions, block, version + 1);
     copySmall(view, 0, this.#view, offset, size);
@@ -244,8 +306,60 @@ export class Region {
     this.#endWrites(first, last);
   }
 
+  /** Saves blocks that are about to be written, if a logger has not copied them yet. Called once per operation. */
+  #saveHeld(first: number, last: number): void {
+    const copying = this.#words[FooterWord.copying] as number;
+    if ((copying | this.#armed) !== 0) this.#saveBlocks(first, last, copying);
+  }
+
+  #saveBlocks(first: number, last: number, copying: number): void {
+    if (copying !== this.#armed) this.#arm(copying);
+    // after `copying`, never before it: an epoch seen at its cut has been armed already
+    const epoch = loadInOrder(this.#words, FooterWord.epoch);
+    if (copying !== epoch || copying === 0) return;
+    const shadow = this.#shadow?.bytes;
+    if (!shadow) return this.voidEpoch(epoch);
+    const { blockSize } = this.layout;
+    for (let block = first; block <= last; block++) {
+      if (this.#saved[block] === epoch) continue;
+      const start = block * blockSize;
+      shadow.set(this.data.subarray(start, start + blockSize), start);
+      storeInOrder(this.#saved, block, epoch);
+    }
+  }
+
+  #arm(epoch: number): void {
+    this.#shadow?.detach();
+    this.#shadow = epoch === 0 ? undefined : Shadow.attach(this.word(FooterWord.shadowId), this.layout.size);
+    this.#armed = epoch;
+  }
+
+  /** Whether a write may begin now: false when blocks would have to be saved and `maySave` is, or there is no shadow. */
+  canSaveHeld(maySave: boolean): boolean {
+    const copying = this.#words[FooterWord.copying] as number;
+    if (copying === 0) return true;
+    if (copying !== this.#armed) this.#arm(copying);
+    return maySave && this.#shadow !== undefined;
+  }
+
+  /** Lets go of the shadow of a checkpoint that is over. (Writers do so too; this is for those who have not written.) */
+  forgetShadow(): void {
+    if (this.word(FooterWord.copying) === 0 && this.#armed !== 0) this.#arm(0);
+  }
+
+  /** The epoch that a block was saved for last, by a writer or the logger. */
+  savedHeld(block: number): number {
+    return this.#saved[block] as number;
+  }
+
+  /** Says that blocks `first` to `last` have been copied, or saved, for `epoch`. */
+  setSaved(first: number, last: number, epoch: number): void {
+    for (let block = first; block <= last; block++) storeInOrder(this.#saved, block, epoch);
+  }
+
   /** Makes the versions of all blocks odd before a byte of any is touched: so who reads several sees all of it or none. */
   #startWrites(first: number, last: number): void {
+    this.#saveHeld(first, last);
     for (let block = first; block <= last; block++) {
       let version = this.#versions[block] as number;
       if ((version & 1) !== 0) this.#countSuspect(block, version++);
@@ -327,6 +441,8 @@ export class Region {
 
   /** Unmaps the region; nothing of it may be touched afterwards. */
   detach(): void {
+    this.#shadow?.detach();
+    this.#shadow = undefined;
     this.memory.detach();
   }
 }

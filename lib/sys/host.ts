@@ -27,6 +27,41 @@ export function availableMemory(): number | undefined {
   return kibibytes === undefined ? undefined : kibibytes * 1024;
 }
 
+/** Whether some of this host's memory may lie in swap. */
+export function mayBeSwapped(): boolean {
+  const total = readNumber("/proc/meminfo", /^SwapTotal:\s+(\d+) kB/m) ?? 1;
+  const free = readNumber("/proc/meminfo", /^SwapFree:\s+(\d+) kB/m) ?? 0;
+  return free < total;
+}
+
+/** Where the kernel says how much a control group may use: of version 2, and of version 1 (its memory controller). */
+const CONTROL_GROUPS = [
+  { line: /^0::(.*)$/m, root: "/sys/fs/cgroup", file: "memory.max" },
+  { line: /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m, root: "/sys/fs/cgroup/memory", file: "memory.limit_in_bytes" },
+];
+
+/**
+ * The most bytes the control group of this process, or one above it, may use; Infinity when there is no limit that is seen
+ * from here.
+ */
+export function memoryLimit(): number {
+  let groups: string;
+  try {
+    groups = Deno.readTextFileSync("/proc/self/cgroup");
+  } catch {
+    return Infinity; // no control groups here
+  }
+  let least = Infinity;
+  for (const { line, root, file } of CONTROL_GROUPS) {
+    let path = (line.exec(groups)?.[1] ?? "").replace(/\/$/, "");
+    for (;; path = path.slice(0, path.lastIndexOf("/"))) {
+      least = Math.min(least, readNumber(`${root}${path}/${file}`, /^(\d+)/) ?? Infinity);
+      if (path === "") break;
+    }
+  }
+  return least;
+}
+
 /** The most bytes of System V shared memory this host allows altogether (SHMALL is in pages); undefined when unknown. */
 export function sharedMemoryMax(): number | undefined {
   const pages = readNumber("/proc/sys/kernel/shmall", /^(\d+)/);

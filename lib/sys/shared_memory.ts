@@ -22,7 +22,10 @@ export const SHM_DEST = 0o1000;
 export const IPC_PRIVATE = 0;
 
 const IPC_RMID = 0;
+const IPC_SET = 1;
 const IPC_STAT = 2;
+const MADV_REMOVE = 9;
+const PAGE_SIZE = 4096;
 const SHMID_DS_SIZE = 112;
 const FAILED = 0xffff_ffff_ffff_ffffn;
 
@@ -32,6 +35,8 @@ export interface SegmentStatus {
   readonly key: number;
   /** Owner's user id. */
   readonly uid: number;
+  /** Owner's group id. */
+  readonly gid: number;
   /** Creator's user id. */
   readonly cuid: number;
   /** Permission bits and SHM_DEST. */
@@ -91,6 +96,7 @@ export function segmentStatus(id: number): SegmentStatus {
   return {
     key: view.getInt32(0, true),
     uid: view.getUint32(4, true),
+    gid: view.getUint32(8, true),
     cuid: view.getUint32(12, true),
     mode: view.getUint32(20, true) & 0o7777,
     size: Number(view.getBigUint64(48, true)),
@@ -103,6 +109,16 @@ export function segmentStatus(id: number): SegmentStatus {
 /** Marks a segment for removal: it goes when its last mapping does. Says whether it was there. */
 export function removeSegment(id: number): boolean {
   return libc().shmctl(id, IPC_RMID, null) === 0;
+}
+
+/** Gives a segment the owner and the permissions of another. @throws SystemError EPERM unless it is one's own, or for root. */
+export function shareLike(id: number, { uid, gid, mode }: SegmentStatus): void {
+  const data = new Uint8Array(SHMID_DS_SIZE);
+  const view = new DataView(data.buffer);
+  view.setUint32(4, uid, true);
+  view.setUint32(8, gid, true);
+  view.setUint32(20, mode & 0o777, true);
+  if (libc().shmctl(id, IPC_SET, data) < 0) throw systemError("shmctl", `give shared memory id ${id} to user ${uid}`);
 }
 
 /** A segment mapped into this process. */
@@ -136,6 +152,21 @@ export class SharedMemory implements Disposable {
   /** The address of `bytes[offset]`, for the modules of this folder. */
   addressAt(offset: number): bigint {
     return BigInt(Deno.UnsafePointer.value(this.#pointer)) + BigInt(offset);
+  }
+
+  /**
+   * Which pages from `offset` (a multiple of 4,096) have memory behind them: 1 in bit 0 of `pages[i]`. The others were never
+   * written and are zero, as long as nothing of the host is swapped out. Asking allocates nothing, where a look would.
+   *
+   * @returns false when the kernel does not tell.
+   */
+  residency(offset: number, pages: Uint8Array<ArrayBuffer>): boolean {
+    return libc().mincore(this.addressAt(offset), BigInt(pages.length * PAGE_SIZE), pages) === 0;
+  }
+
+  /** Gives the memory of the whole segment back to the kernel, for whoever else still maps it too: it reads as zeros. */
+  discard(): void {
+    libc().madvise(this.#pointer, BigInt(this.bytes.length), MADV_REMOVE);
   }
 
   /** Unmaps it; every view of it is dead afterwards. The second time does nothing. */
