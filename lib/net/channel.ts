@@ -28,6 +28,8 @@ import { tryClose } from "./stream.ts";
 
 /** How long a request may take unless asked otherwise. */
 export const TIMEOUT_MS = 10_000;
+/** How soon a request is made again that came from an epoch its server had not heard of. */
+const BEHIND_MS = 5;
 const RETRY_MS_MIN = 10;
 const RETRY_MS_MAX = 250;
 /** How often deadlines are looked at. */
@@ -325,6 +327,22 @@ export class Channel implements AsyncDisposable, ReplySink {
     return { header, payload: buffer.slice(start, end) };
   }
 
+  /** Whether whoever sent a frame has yet to hear of the epoch known here. */
+  #isAheadOf({ incarnation, epoch }: Envelope): boolean {
+    if (incarnation === 0) return this.#epoch.incarnation !== 0;
+    return incarnation === this.#epoch.incarnation && epoch < this.#epoch.epoch;
+  }
+
+  /** Makes a request once more that was refused, and so changed nothing. */
+  async #submitAgain(pending: Pending): Promise<void> {
+    pending.wasSent = false;
+    await pause(BEHIND_MS, this.#closing.signal);
+    if (pending.isDone || pending.wasSent || this.#unsent.includes(pending)) return;
+    this.#unsent.push(pending);
+    if (this.#stream) this.#pump(this.#stream);
+    else this.#connect();
+  }
+
   /** For the reader of replies. */
   reply(header: Header, payload: Uint8Array<ArrayBuffer>): void {
     meetEpoch(this.#epoch, header.incarnation, header.epoch);
@@ -332,6 +350,7 @@ export class Channel implements AsyncDisposable, ReplySink {
     if (!pending) return;
     if (header.name === "error") {
       const { code, message } = header.fields;
+      if (code === "ESTALE" && this.#isAheadOf(header)) return void this.#submitAgain(pending);
       return this.#settle(pending, () => {
         pending.reject(
           new SystemError(

@@ -384,6 +384,18 @@ function wordIn(bytes: Uint8Array<ArrayBuffer>, width: WordWidth): number | bigi
 }
 
 /**
+ * The epoch of this process in each cluster it has met, by config server: what one connection has read may be written
+ * through another. (A Worker has its own: what passes between Workers by messages is outside the promise of checkpoints.)
+ */
+const epochs = new Map<string, EpochWord>();
+
+function epochOf(config: string): EpochWord {
+  let epoch = epochs.get(config);
+  if (!epoch) epochs.set(config, epoch = { incarnation: 0, epoch: 0 });
+  return epoch;
+}
+
+/**
  * Connects to the cluster of a config server.
  *
  * ```ts
@@ -395,7 +407,7 @@ function wordIn(bytes: Uint8Array<ArrayBuffer>, width: WordWidth): number | bigi
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   const endpoint = parseEndpoint(options.config ?? Deno.env.get("DSM_CONFIG") ?? DEFAULT_CONFIG);
-  const epoch: EpochWord = { incarnation: 0, epoch: 0 };
+  const epoch = epochOf(formatEndpoint(endpoint));
   const channel = new Channel(endpoint.host, endpoint.port, epoch);
   const cluster = new Cluster(channel, epoch, options);
   const timeoutMs = options.connectTimeoutMs ?? options.timeoutMs ?? TIMEOUT_MS;

@@ -12,6 +12,7 @@ import { DenoTransport } from "../net/deno_transport.ts";
 import { STALL_MS_MAX } from "../net/transport.ts";
 import { numericHost } from "../sys/sockets.ts";
 import type { GreetedServer } from "../wire/classic.ts";
+import { meetEpoch } from "../wire/epoch.ts";
 import type { EpochWord } from "../wire/epoch.ts";
 import { ConfigService } from "./config_service.ts";
 import { listenDeno } from "./memory_server.ts";
@@ -54,7 +55,8 @@ export class ConfigServer {
   readonly #file: string;
   readonly #log: LogSink;
   readonly #transport: DenoTransport;
-  readonly #epoch: EpochWord = { incarnation: 0, epoch: 0 };
+  /** The highest epoch this process has seen. */
+  readonly epoch: EpochWord = { incarnation: 0, epoch: 0 };
   #servers: ConfiguredServer[] = [];
   #watches: ServerWatch[] = [];
   #greeted: GreetedServer[] = [];
@@ -93,9 +95,18 @@ export class ConfigServer {
     this.#greeted = await Promise.all(servers.map(greetedAs));
     this.#servers = servers;
     for (const server of added) {
-      this.#watches.push(new ServerWatch(server, this.#epoch, () => this.#layOut(), this.#log));
+      this.#watches.push(
+        new ServerWatch(server, this.epoch, () => this.#life(), () => this.#layOut(), this.#log),
+      );
     }
     this.#layOut();
+  }
+
+  /** The life that servers are to belong to: the latest that one of them is in, else a new one, numbered by the clock. */
+  #life(): EpochWord | undefined {
+    if (!this.#watches.every((watch) => watch.isAsked)) return undefined;
+    if (this.epoch.incarnation === 0) meetEpoch(this.epoch, Math.floor(Date.now() / 1000), 1);
+    return this.epoch;
   }
 
   #layOut(): void {

@@ -11,6 +11,8 @@ import type { Space } from "../config/space.ts";
 import type { Link, Service } from "../net/transport.ts";
 import { encodeGreeting } from "../wire/classic.ts";
 import type { GreetedServer } from "../wire/classic.ts";
+import { judgeEpoch } from "../wire/epoch.ts";
+import type { EpochWord } from "../wire/epoch.ts";
 import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../wire/frame.ts";
 import type { Header } from "../wire/frame.ts";
 import { MAGIC, PREFIX_SIZE, TOKEN_SIZE } from "../wire/messages.ts";
@@ -25,6 +27,8 @@ const HELLO_MS_MAX = 500;
 export interface ConfigSource {
   /** The space as it is now. */
   readonly space: Space;
+  /** The highest epoch this process has seen. */
+  readonly epoch: EpochWord;
   /** The servers as the greeting names them: with addresses where their names could be resolved. */
   readonly greeted: readonly GreetedServer[];
 }
@@ -90,6 +94,8 @@ export class ConfigService implements Service {
   }
 
   #answer(link: Link, talk: Conversation, header: Header): void {
+    const { epoch } = this.#source;
+    if (judgeEpoch(epoch, header.incarnation, header.epoch) === "next") epoch.epoch = header.epoch;
     if (!talk.isWelcome && header.name !== "hello") throw new ProtocolError(`${header.name} before hello`);
     switch (header.name) {
       case "hello": {
@@ -119,7 +125,7 @@ export class ConfigService implements Service {
   }
 
   #reply<N extends MessageName>(link: Link, id: number, name: N, fields: Fields<N>): void {
-    this.#put(link, encodeFrame(name, { id, incarnation: 0, epoch: 0 }, fields));
+    this.#put(link, encodeFrame(name, { id, ...this.#source.epoch }, fields));
   }
 
   #put(link: Link, bytes: Uint8Array): void {

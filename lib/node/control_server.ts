@@ -78,6 +78,8 @@ export class ControlServer {
         return putReply(link, this.#region, header.id, "pong", {});
       case "regionInfo":
         return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
+      case "join":
+        return this.#join(link, header);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -92,6 +94,14 @@ export class ControlServer {
           message: `a memory server does not answer ${header.name}`,
         });
     }
+  }
+
+  #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
+    putReply(link, this.#region, id, "error", {
+      code: "ESTALE",
+      message: "this server is in a later life of the cluster",
+    });
   }
 
   #info(): Fields<"regionInfoReply"> {

@@ -14,6 +14,7 @@ import {
   READ_REQUEST_SIZE,
   templateEpoch,
   templateId,
+  templateIncarnation,
   templateOffset,
   templateSize,
   WRITE_REQUEST_SIZE,
@@ -39,6 +40,8 @@ export class MemoryRequest {
   operation: Operation = Operation.read;
   /** The request's id; 0 in the classic dialect. */
   id = 0;
+  /** The life its frame carried; 0 where there is none. */
+  incarnation = 0;
   /** The epoch its frame carried; 0 where there is none. */
   epoch = 0;
   /** Where in the region. */
@@ -95,6 +98,7 @@ export class RequestParser {
     if (have >= READ_REQUEST_SIZE && isReadRequest(view, at)) {
       into.operation = Operation.read;
       into.id = templateId(view, at);
+      into.incarnation = templateIncarnation(view, at);
       into.epoch = templateEpoch(view, at);
       into.offset = templateOffset(view, at);
       into.size = templateSize(view, at);
@@ -106,6 +110,7 @@ export class RequestParser {
       if (have < WRITE_REQUEST_SIZE + payloadSize) return this.#incomplete(WRITE_REQUEST_SIZE + payloadSize);
       into.operation = Operation.write;
       into.id = templateId(view, at);
+      into.incarnation = templateIncarnation(view, at);
       into.epoch = templateEpoch(view, at);
       into.offset = templateOffset(view, at);
       into.size = payloadSize;
@@ -127,6 +132,7 @@ export class RequestParser {
       return this.#incomplete(PREFIX_SIZE + headerSize + payloadSize);
     }
     into.id = header.id;
+    into.incarnation = header.incarnation;
     into.epoch = header.epoch;
     into.dataAt = dataAt;
     into.end = dataAt + payloadSize;
@@ -188,6 +194,7 @@ export class RequestParser {
       throw new ProtocolError(`classic range ${start} to ${end}; start must not be after end`);
     }
     into.id = 0;
+    into.incarnation = 0;
     into.epoch = 0;
     into.offset = start;
     into.size = end - start;

@@ -7,8 +7,8 @@
  */
 import { invariant } from "../base/assert.ts";
 import { SystemError } from "../base/errors.ts";
-import { closeRegion, isSegmentThere, leaveRegion, openRegion, whyLost } from "../memory/open.ts";
-import type { RegionRequest, StartKind } from "../memory/open.ts";
+import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../memory/open.ts";
+import type { OpenedRegion, RegionRequest, StartKind } from "../memory/open.ts";
 import type { Region } from "../memory/region.ts";
 import { DenoTransport } from "../net/deno_transport.ts";
 import type { TransportOptions } from "../net/transport.ts";
@@ -74,7 +74,7 @@ export class MemoryServer {
   readonly #waiter: GuardWaiter;
   readonly #lossCheck: ReturnType<typeof setInterval>;
 
-  private constructor(listening: Listening, region: Region, start: StartKind, shmkey: number) {
+  private constructor(listening: Listening, { region, start }: OpenedRegion, shmkey: number, log: LogSink) {
     this.#shmkey = shmkey;
     this.host = listening.host;
     this.port = listening.port;
@@ -87,7 +87,9 @@ export class MemoryServer {
     this.#running = listening.serve(region, this.#waiter, resolve);
     this.#lossCheck = setInterval(() => {
       const reason = whyLost(region);
-      if (reason !== undefined) resolve(reason);
+      if (reason !== undefined) return resolve(reason);
+      if (reclaimFromLogger(region)) log("warn", "its logger ended in the middle of a checkpoint, which is void");
+      region.forgetShadow();
     }, LOSS_CHECK_MS);
   }
 
@@ -99,8 +101,7 @@ export class MemoryServer {
   static async start(request: MemoryServerRequest, log: LogSink): Promise<MemoryServer> {
     const listening = await bind(request, log);
     try {
-      const { region, start } = await openRegion(request);
-      return new MemoryServer(listening, region, start, request.shmkey);
+      return new MemoryServer(listening, await openRegion(request), request.shmkey, log);
     } catch (error) {
       listening.abandon();
       throw error;

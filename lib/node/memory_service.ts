@@ -4,6 +4,8 @@
  *   - All whole frames of one receive are a batch: their guards are taken in ONE semop. When that fails they are tried
  *     one by one, in the connection's order; a frame that failed three times is *parked*: its connection is not read
  *     until the kernel has given the guards to a thread that waits for them. Nobody else waits.
+ *   - A connection that carries no epoch waits after a cut until every server has made it: what it was answered here could
+ *     else reach a server before its cut. Whether it has to is decided under the guards.
  *   - No guard is held across a wait for a socket: what a peer does not take at once is copied.
  *   - What a request does to the region is in request_server.ts; what is not about its bytes in control_server.ts.
  */
@@ -37,6 +39,10 @@ const TRIES_MAX = 3;
  * microseconds as a rule, and the way over another thread takes longer than that.
  */
 const TRY_MS_MAX = 0.5;
+/** How long a connection that carries no epoch is held after a cut, until every server has made it. */
+const RELEASE_MS_MAX = 1_000;
+/** How often it is looked at whether it has. */
+const RELEASE_RETRY_MS = 2;
 /** How often a read that finds no room for its reply is tried again. */
 const ROOM_RETRY_MS = 10;
 
@@ -78,6 +84,10 @@ class Conversation {
   dueMs = 0;
   /** Since when its next request is tried in vain; 0 when it is not. */
   triedSinceMs = 0;
+  /** Which cut it waits for to be made everywhere, and since when. */
+  heldEpoch = 0;
+  /** See heldEpoch. */
+  heldSinceMs = 0;
   isOver = false;
   #plan: GuardPlan | undefined;
 
@@ -322,6 +332,7 @@ export class MemoryService implements Service {
       return start;
     }
     if (taken === "again") return this.#serveOneByOne(link, talk, bytes, view, start, count);
+    if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, this.#plan, start);
     talk.triedSinceMs = 0;
     let end = start;
     for (let i = 0; i < count && !link.isBlocked; i++) {
@@ -366,6 +377,7 @@ export class MemoryService implements Service {
         this.#tryAgainOrPark(link, talk, plan);
         return end;
       }
+      if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, plan, end);
       talk.triedSinceMs = 0;
       this.#server.serve(link, talk.session, request, bytes, view);
       this.#give(plan);
@@ -385,12 +397,37 @@ export class MemoryService implements Service {
     const request = this.#requests[0] as MemoryRequest;
     const parsed = this.#parse(talk, bytes, view, at, size, request);
     invariant(parsed === Parsed.request, "the request that was parked is still first");
+    if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, talk.planOf(this.#region), at);
     this.#server.serve(link, talk.session, request, bytes, view);
     this.#give(talk.planOf(this.#region));
     talk.standing = "ready";
     link.flush();
     this.#server.watch.compare();
     return request.end;
+  }
+
+  /** Whether its guards have to be given back because a cut has been made here and maybe not elsewhere. */
+  #mustAwaitRelease(talk: Conversation): boolean {
+    return this.#region.isCutUnreleased && talk.dialect === "classic";
+  }
+
+  /** Gives back the guards and tries again in a moment. Whoever was held too long goes on, and voids the checkpoint. */
+  #awaitRelease(link: Link, talk: Conversation, plan: GuardPlan, result: number): number {
+    this.#give(plan);
+    const now = nowMs();
+    const epoch = this.#region.epochHeld;
+    if (talk.heldEpoch !== epoch) {
+      talk.heldEpoch = epoch;
+      talk.heldSinceMs = now;
+    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX && this.#region.isCutUnreleased) {
+      this.#host.log(
+        "warn",
+        `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`,
+      );
+      this.#region.voidEpoch(epoch);
+    }
+    this.#delay(link, talk, "retrying", RELEASE_RETRY_MS);
+    return result;
   }
 
   #tryAgainOrPark(link: Link, talk: Conversation, plan: GuardPlan): void {
@@ -483,7 +520,11 @@ export class MemoryService implements Service {
       if (talk.session) throw new ProtocolError("a second hello");
       talk.session = this.#control.serveHello(link, header);
     } else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
-    else this.#control.serve(link, header);
+    else {
+      // a question touches no bytes: it spreads the epoch, and is answered whatever it carries
+      if (header.name !== "join") this.#region.meet(header.incarnation, header.epoch);
+      this.#control.serve(link, header);
+    }
     return end;
   }
 
@@ -498,6 +539,7 @@ export class MemoryService implements Service {
 
   /** See {@linkcode Service}. */
   tick(): void {
+    this.#region.forgetShadow();
     this.#server.watch.compare();
     const now = nowMs();
     let retries = false;

@@ -30,3 +30,23 @@ export function putReply<N extends MessageName>(
   putBytes(link, encodeFrame(name, envelope, fields, payload?.length ?? 0));
   if (payload) putBytes(link, payload);
 }
+
+/** Moves the region to an epoch that is next; says why one that is neither known nor next is refused. */
+export function refusalOfEpoch(region: Region, incarnation: number, epoch: number): Fields<"error"> | undefined {
+  switch (region.meet(incarnation, epoch)) {
+    case "current":
+    case "next":
+      return undefined;
+    case "ahead":
+      return {
+        code: "ESTALE",
+        message: `this server is at epoch ${region.epochHeld} and has not heard of ${epoch} yet; try again in a moment`,
+      };
+    case "foreign":
+      return {
+        code: "ESTALE",
+        message:
+          "the cluster has begun another life since this program connected; its bytes may be other than those known",
+      };
+  }
+}

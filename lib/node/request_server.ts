@@ -13,7 +13,7 @@ import { putReadReply, putWriteReply, REPLY_SIZE } from "../wire/templates.ts";
 import { ChangeWatch, isEqual, WATCHERS_MAX } from "./change_watch.ts";
 import { Operation } from "./memory_requests.ts";
 import type { MemoryRequest } from "./memory_requests.ts";
-import { makeRoom, putReply } from "./native_reply.ts";
+import { makeRoom, putReply, refusalOfEpoch } from "./native_reply.ts";
 import type { Session } from "./sessions.ts";
 
 /** Reads up to this size are copied into the output; larger ones go from the region to the socket. */
@@ -38,8 +38,16 @@ export class RequestServer {
     });
   }
 
-  /** Why a request cannot be served whatever the guards; undefined when it can. */
-  refusalOf({ operation, offset, size }: MemoryRequest): Fields<"error"> | undefined {
+  /**
+   * Why a request cannot be served whatever the guards; undefined when it can. An epoch that is next has been moved to by
+   * then: before the request is served, as the cut demands.
+   */
+  refusalOf(request: MemoryRequest): Fields<"error"> | undefined {
+    const { operation, offset, size, incarnation, epoch } = request;
+    if (incarnation !== 0 && (incarnation !== this.#region.incarnationHeld || epoch > this.#region.epochHeld)) {
+      const stale = refusalOfEpoch(this.#region, incarnation, epoch);
+      if (stale) return stale;
+    }
     if (!this.#region.contains(offset, size) || size > OPERATION_SIZE_MAX) {
       const message = `${size} bytes at ${offset}: this region has ${this.#region.layout.size} bytes`;
       return { code: "EINVAL", message };

@@ -49,11 +49,13 @@ export class ServerLink implements AsyncDisposable {
   whyTcp = "";
   #isProbed: boolean;
   #probing: Promise<void> | undefined;
+  readonly #epoch: EpochWord;
   readonly #mayAttach: boolean;
 
   /** @param mayAttach false: always TCP. */
   constructor(host: string, port: number, epoch: EpochWord, mayAttach: boolean) {
     this.channel = new Channel(host, port, epoch);
+    this.#epoch = epoch;
     this.#mayAttach = mayAttach;
     this.#isProbed = !mayAttach;
     if (!mayAttach) this.whyTcp = NOT_ASKED;
@@ -72,7 +74,7 @@ export class ServerLink implements AsyncDisposable {
     const info = await this.info(options);
     if (this.attachment) return;
     const opened = info.attachable
-      ? Attachment.open(info)
+      ? Attachment.open(info, this.#epoch)
       : { reason: "the server holds its blocks for show (--hold)" };
     if (opened instanceof Attachment) this.attachment = opened;
     else this.whyTcp = opened.reason;

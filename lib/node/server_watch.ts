@@ -3,6 +3,8 @@
  *
  *   - One heartbeat per server every BEAT_MS, answered within ANSWER_MS_MAX: a server that stops answering is known to be
  *     gone within 2 s.
+ *   - A server that belongs to no life of the cluster yet (a fresh region) is told this one; one that belongs to an earlier
+ *     life is brought into it.
  *   - The size a server had first is the size it keeps: a server that comes back with another one would move the bytes of
  *     all behind it, so it is not let in.
  */
@@ -19,6 +21,8 @@ import type { LogSink } from "./memory_server.ts";
 
 /** How often a server is asked whether it is there. */
 const BEAT_MS = 400;
+/** The same while others have not been heard yet. */
+const SOON_MS = 20;
 /** How long it may take to answer. */
 const ANSWER_MS_MAX = 1_000;
 
@@ -26,14 +30,26 @@ const ANSWER_MS_MAX = 1_000;
 export class ServerWatch {
   /** What is known of it now. */
   place: Omit<Place, "base">;
+  /** Whether it has answered, or failed to, at least once. */
+  isAsked = false;
   readonly #channel: Channel;
+  readonly #life: () => Readonly<EpochWord> | undefined;
   readonly #changed: () => void;
   readonly #log: LogSink;
   readonly #ending = new AbortController();
   readonly #ended: Promise<void>;
 
-  /** @param changed called after every change of `place`. */
-  constructor(server: ConfiguredServer, epoch: EpochWord, changed: () => void, log: LogSink) {
+  /**
+   * @param epoch of the config server's process. @param life which servers are to belong to, undefined while that is not
+   * known. @param changed called after every change of `place`.
+   */
+  constructor(
+    server: ConfiguredServer,
+    epoch: EpochWord,
+    life: () => Readonly<EpochWord> | undefined,
+    changed: () => void,
+    log: LogSink,
+  ) {
     this.place = {
       host: server.host,
       port: server.port,
@@ -42,6 +58,7 @@ export class ServerWatch {
       isAlive: false,
       reason: "it has not answered yet",
     };
+    this.#life = life;
     this.#changed = changed;
     this.#log = log;
     this.#channel = new Channel(server.host, server.port, epoch);
@@ -53,13 +70,19 @@ export class ServerWatch {
     while (!signal.aborted) {
       try {
         const { header } = await this.#channel.request("regionInfo", {}, true, { timeoutMs: ANSWER_MS_MAX, signal });
+        this.isAsked = true;
+        const life = this.#life();
+        if (life && header.incarnation !== life.incarnation) {
+          await this.#channel.request("join", { ...life }, true, { timeoutMs: ANSWER_MS_MAX, signal });
+        }
         if (header.name === "regionInfoReply") this.#met(header.fields);
       } catch (error) {
         if (signal.aborted) break;
         if (!(error instanceof DsmError)) throw error;
+        this.isAsked = true;
         this.#missed(error.message);
       }
-      await pause(BEAT_MS, signal);
+      await pause(this.#life() ? BEAT_MS : SOON_MS, signal);
     }
   }
 
