@@ -111,12 +111,13 @@ export class Picture {
     const isUntouched = pages !== undefined && pages.every((page) => (page & 1) === 0);
     if (isUntouched) this.#setSaved(start, into.length);
     else {
-      for (let at = 0; at < into.length; at += STEP_SIZE) {
-        const size = Math.min(STEP_SIZE, into.length - at);
-        if (pages && isAbsent(pages, at, size)) {
+      for (let at = 0; at < into.length;) {
+        const { isAbsent, size } = nextStep(pages, at, into.length);
+        if (isAbsent) {
           into.fill(0, at, at + size);
           this.#setSaved(start + at, size);
         } else await this.#copyStep(start + at, into.subarray(at, at + size), signal);
+        at += size;
       }
     }
     this.#copiedSize += into.length;
@@ -201,10 +202,13 @@ export class Picture {
   }
 }
 
-/** Whether no page of `size` bytes from `at` has memory behind it. */
-function isAbsent(pages: Uint8Array, at: number, size: number): boolean {
-  for (let page = at / PAGE_SIZE; page < (at + size) / PAGE_SIZE; page++) {
-    if (((pages[page] as number) & 1) !== 0) return false;
-  }
-  return true;
+/** The step at `at`: as many pages as are alike, with memory behind them or without. */
+function nextStep(pages: Uint8Array | undefined, at: number, end: number): { isAbsent: boolean; size: number } {
+  const isAbsentAt = (offset: number): boolean =>
+    pages !== undefined && ((pages[offset / PAGE_SIZE] as number) & 1) === 0;
+  const isAbsent = isAbsentAt(at);
+  const most = Math.min(at + STEP_SIZE, end);
+  let next = at + PAGE_SIZE;
+  while (next < most && isAbsentAt(next) === isAbsent) next += PAGE_SIZE;
+  return { isAbsent, size: Math.min(next, most) - at };
 }

@@ -138,7 +138,7 @@ export class Region {
 
   /** Whether a cut has been made here that others may not have made yet: who carries no epoch has to wait. */
   get isCutUnreleased(): boolean {
-    return this.#words[FooterWord.released] !== this.#words[FooterWord.epoch];
+    return (this.#words[FooterWord.released] as number) >>> 0 < this.epochHeld;
   }
 
   /** Gives up the picture of `epoch`: it becomes no checkpoint, and nobody saves blocks for it or waits for it. */

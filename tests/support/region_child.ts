@@ -5,13 +5,14 @@
  */
 import { fail } from "@std/assert";
 import { Attachment } from "../../lib/memory/attachment.ts";
-import { closeRegion, leaveRegion, openRegion } from "../../lib/memory/open.ts";
+import { attachForLogger, closeRegion, leaveRegion, openRegion } from "../../lib/memory/open.ts";
+import { Picture } from "../../lib/memory/picture.ts";
 import type { Region } from "../../lib/memory/region.ts";
 import { Operations, SEM_UNDO, semopBlocking } from "../../lib/sys/semaphores.ts";
 import { Program } from "./processes.ts";
 
 /** What it can do. */
-export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "race" | "take";
+export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "race" | "take" | "prepare" | "cut";
 
 /** See the head of this file. */
 export class RegionChild implements AsyncDisposable {
@@ -70,6 +71,7 @@ async function main([work, ...args]: readonly string[]): Promise<void> {
   if (work === "open") return await open(args);
   if (work === "take") return take(args);
   if (work === "race") return await race();
+  if (work === "prepare" || work === "cut") return picture(work, args);
   const attachment = attach(args);
   const [first = "0", second = "0"] = args.slice(3);
   switch (work) {
@@ -110,6 +112,15 @@ async function main([work, ...args]: readonly string[]): Promise<void> {
         attachment.write(Number(first), new Uint8Array(Number(second)).fill(byte));
       }
   }
+}
+
+/** Is a region's logger, and stays in the middle of a checkpoint: before its cut, or after it. */
+function picture(work: "prepare" | "cut", [shmid = "", semid = "", cookie = ""]: readonly string[]): void {
+  const { region } = attachForLogger({ shmid: Number(shmid), semid: Number(semid), cookie });
+  const picture = Picture.prepare(region, region.epochHeld + 1);
+  if (work === "cut") picture.cut();
+  console.log("at work");
+  sleepForEver();
 }
 
 /** Opens a region as a server does, says how it came to it or why not, and keeps it until killed or `exit`. */
