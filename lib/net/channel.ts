@@ -272,10 +272,8 @@ export class Channel implements AsyncDisposable, ReplySink {
     for (const pending of this.#pending.all()) {
       if (now < pending.deadlineMs) continue;
       const outcome: Outcome = pending.wasSent && pending.kind !== "read" ? "unknown" : "no";
-      const error = this.#stream
-        ? new TimeoutError(`${this.name} did not answer in time; a block it needs may be held (dsm blocks)`, outcome)
-        : this.#lost(outcome);
-      isStuck ||= this.#stream !== undefined && pending.wasSent;
+      const error = this.#stream ? new TimeoutError(`${this.name} ${whyLate(pending)}`, outcome) : this.#lost(outcome);
+      isStuck ||= this.#stream !== undefined && pending.wasSent && !pending.isAhead;
       this.#settle(pending, () => pending.reject(error));
     }
     // a connection that answers nothing may lead nowhere: the next one resumes its session
@@ -336,6 +334,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   /** Makes a request once more that was refused, and so changed nothing. */
   async #submitAgain(pending: Pending): Promise<void> {
     pending.wasSent = false;
+    pending.isAhead = true;
     await pause(BEHIND_MS, this.#closing.signal);
     if (pending.isDone || pending.wasSent || this.#unsent.includes(pending)) return;
     this.#unsent.push(pending);
@@ -385,6 +384,12 @@ export class Channel implements AsyncDisposable, ReplySink {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function whyLate(pending: Pending): string {
+  return pending.isAhead
+    ? "has not come to the epoch of this program in time; it may have started anew without its config server"
+    : "did not answer in time; a block it needs may be held (dsm blocks)";
 }
 
 function requireReadSize(pending: Pending, size: number): void {

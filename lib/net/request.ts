@@ -24,6 +24,8 @@ export type PendingKind = "read" | "write" | "other";
 export class Pending {
   /** Whether it may have reached the server. */
   wasSent = false;
+  /** Whether its server has refused it because this process is ahead of it. */
+  isAhead = false;
   /** Whether whoever asked has been told. */
   isDone = false;
   /** Which one it was among the requests sent that may not be repeated. */
