@@ -6,6 +6,7 @@ import { client } from "./client.ts";
 import { completionsOf } from "./completions.ts";
 import { config as configRole } from "./config.ts";
 import { down } from "./down.ts";
+import { logger } from "./logger.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
@@ -28,6 +29,7 @@ export const PROGRAM: Program = {
     client,
     configRole,
     server,
+    logger,
     completionsOf(() => PROGRAM),
   ],
 };
