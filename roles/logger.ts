@@ -1,5 +1,7 @@
 /** `dsm logger`: the local logger of one server; started with 1, the global logger too. */
+import { SystemError } from "../lib/base/errors.ts";
 import { formatTime } from "../lib/base/units.ts";
+import { exportToFile, textFileName } from "../lib/checkpoint/export.ts";
 import { DEFAULT_DIRECTORY, pruneCheckpoints } from "../lib/checkpoint/store.ts";
 import type { Checkpoint } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
@@ -36,6 +38,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
     period: { kind: "time", about: "from one checkpoint's start to the next's", default: 100_000, min: 1 },
     dir: { kind: "string", about: "where checkpoints go", default: DEFAULT_DIRECTORY },
     keep: { kind: "integer", about: "keep the newest N checkpoints only", optional: true, min: 1 },
+    text: { kind: "boolean", about: "also write the first ancestor's text file of each, a line per byte" },
     cutDelay: {
       kind: "time",
       about: "delay each server's cut at random, at most that long: shows that no clock matters",
@@ -51,7 +54,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
     const stopping = new AbortController();
     // listening for signals comes first: whoever has read the readiness line may stop us at once
     const stopped = untilStopped();
-    stopped.then((reason) => stopping.abort(new Error(reason)));
+    stopped.then((reason) => stopping.abort(new SystemError("logger", "ECANCELED", `stopping: ${reason}`)));
     const request = { host: options.host, port, shmkey, semkey, waitMsMax: SERVER_WAIT_MS_MAX };
     const started = LocalLogger.start(request, log, stopping.signal);
     await using local = await started.catch((error) => {
@@ -68,16 +71,21 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
           periodMs: options.period,
           cutDelayMsMax: options.cutDelay,
           onPhase: (phase) => log("debug", `checkpoint: ${phase}`),
-          onComplete: (checkpoint) => afterwards(checkpoint, directory, options.keep),
+          onComplete: async (checkpoint) => {
+            if (options.text) await writeText(checkpoint, directory, stopping.signal);
+            if (options.keep !== undefined) await pruneCheckpoints(directory, options.keep);
+          },
         },
         { incarnation: 0, epoch: 0 },
         log,
       )
       : undefined;
-    if (master) local.promote(master);
+    if (master) {
+      await master.start();
+      local.promote(master);
+    }
     readiness("logger", local.endpoint, { master: isMaster, shmkey, semkey, ...(master ? { dir: directory } : {}) });
     if (master) log("info", `a checkpoint every ${formatTime(options.period)} into ${directory}`);
-    await master?.start();
     log("info", `stopping: ${await stopped}`);
     return 0;
   },
@@ -87,6 +95,7 @@ function absolute(directory: string): string {
   return directory.startsWith("/") ? directory : `${Deno.cwd()}/${directory}`;
 }
 
-async function afterwards(_checkpoint: Checkpoint, directory: string, keep: number | undefined): Promise<void> {
-  if (keep !== undefined) await pruneCheckpoints(directory, keep);
+async function writeText(checkpoint: Checkpoint, directory: string, signal: AbortSignal): Promise<void> {
+  const file = `${directory}/${textFileName(checkpoint.manifest.timeMs)}`;
+  await exportToFile(checkpoint, "text", file, { signal });
 }
