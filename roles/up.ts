@@ -1,15 +1,15 @@
 /** `dsm up`: a whole cluster on this host. */
 import { UsageError } from "../lib/base/errors.ts";
-import { formatEndpoint, parseEndpoint } from "../lib/base/units.ts";
+import { formatEndpoint, formatTime, parseEndpoint } from "../lib/base/units.ts";
+import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { selfCommand } from "../lib/cli/executable.ts";
 import { say } from "../lib/cli/output.ts";
 import { styleFor } from "../lib/cli/style.ts";
-import type { Shared } from "../lib/cli/shared.ts";
 import { recordOf, removeRecord, writeRecord } from "../lib/launch/cluster_record.ts";
 import { LocalCluster } from "../lib/launch/local_cluster.ts";
-import type { ServerPlan } from "../lib/launch/local_cluster.ts";
+import type { ClusterPlan } from "../lib/launch/local_cluster.ts";
 import { requireLoopback } from "../lib/node/loopback.ts";
 import { detach } from "./cluster/detach.ts";
 import { planFromFile, planLocal } from "./cluster/plan.ts";
@@ -30,13 +30,15 @@ function tagger(): (name: string, line: string) => void {
 /** See the head of this file. */
 export const up = command({
   name: "up",
-  about: "start a whole cluster on this host; Ctrl-C stops it and leaves nothing",
+  about: "start a whole cluster on this host; Ctrl-C stops it and leaves nothing but checkpoints",
   details:
-    `Without --local it starts the servers of FILE (config.txt) that are on this host, and the config server. A server that
-dies is told of, with the command that starts it again: its bytes are still there.`,
+    `Without --local it starts the servers of FILE (config.txt) that are on this host, the config server, and a logger for each
+server, on the port after the server's. The first logger takes a checkpoint of all at start and every --period, into --dir.
+A role that dies is told of, with the command that starts it again; of a server the bytes are still there.`,
   examples: [
     ["dsm up", "the servers of ./config.txt, config server on 9740"],
     ["dsm up --local 3", "three servers on ports 9800, 9802, 9804"],
+    ["dsm up --local 3 --period 10s --keep 5", "a checkpoint every ten seconds, the newest five are kept"],
     ["dsm up --local 3 -d; dsm down", "in the background, and its end"],
   ],
   args: {
@@ -52,7 +54,7 @@ dies is told of, with the command that starts it again: its bytes are still ther
     },
     detach: { kind: "boolean", short: "d", about: "go on in the background once everything is ready" },
     port: { kind: "port", about: "the config server's port; 0: the kernel chooses", default: 9740 },
-    basePort: { kind: "port", about: "the first server's port with --local; 0: the kernel chooses", default: 9800 },
+    basePort: { kind: "port", about: "the first server's port with --local; 0: any that are free", default: 9800 },
     size: { kind: "size", about: "bytes of each region, unless the file says", default: 64 * 1024 * 1024 },
     blockSize: { kind: "size", about: "bytes that are locked together, unless the file says", default: 4096 },
     fill: { kind: "string", about: "what fresh bytes are", default: "0" },
@@ -62,6 +64,10 @@ dies is told of, with the command that starts it again: its bytes are still ther
       choices: ["auto", "epoll", "deno"],
       default: "auto",
     },
+    logger: { kind: "boolean", about: "a logger for each server; without them no checkpoint is taken", default: true },
+    period: { kind: "time", about: "from one checkpoint's start to the next's", default: 100_000, min: 1 },
+    dir: { kind: "string", about: "where checkpoints go", default: DEFAULT_DIRECTORY },
+    keep: { kind: "integer", about: "keep the newest N checkpoints only", optional: true, min: 1 },
     insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
   },
   async run({ file }, options, shared) {
@@ -73,14 +79,21 @@ dies is told of, with the command that starts it again: its bytes are still ther
       ? await planFromFile(file ?? "config.txt", options)
       : planLocal(options.local, options);
     for (const server of plan.servers) requireLoopback(server.host, options.insecure);
-    return await serve(plan, options.port, shared);
+    const { port, insecure } = options;
+    return await serve({ ...plan, masterOptions: options.logger ? masterOptions(options) : undefined }, {
+      port,
+      options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat, ...(insecure ? ["--insecure"] : [])],
+    });
   },
 });
 
+function masterOptions({ period, dir, keep }: { period: number; dir: string; keep: number | undefined }): string[] {
+  return ["--period", formatTime(period), "--dir", dir, ...(keep === undefined ? [] : ["--keep", `${keep}`])];
+}
+
 async function serve(
-  plan: { file: string | undefined; servers: readonly ServerPlan[] },
-  port: number,
-  shared: Shared,
+  plan: Pick<ClusterPlan, "file" | "servers" | "masterOptions">,
+  { port, options }: { port: number; options: readonly string[] },
 ): Promise<number> {
   const onLine = tagger();
   const interrupted = new AbortController();
@@ -92,7 +105,7 @@ async function serve(
       self: selfCommand(),
       ...plan,
       config: { host: "127.0.0.1", port },
-      options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat],
+      options,
       onLine,
       onDeath: (name, how, restart) => onLine(name, `ended: ${how}; start it again: ${restart}`),
     }, interrupted.signal);

@@ -52,7 +52,8 @@ function require(isSo: boolean, what: string): void {
 
 async function run(children: Child[]): Promise<void> {
   const restart = Promise.withResolvers<string>();
-  const up = start("cluster", ["up", "--local", "3", "--port", "0", "--base-port", "0", "--size", "1MiB"], (line) => {
+  const anywhere = ["--port", "0", "--base-port", "0", "--size", "1MiB", "--no-logger"];
+  const up = start("cluster", ["up", "--local", "3", ...anywhere], (line) => {
     const found = /start it again: dsm (.*)/.exec(line);
     if (found) restart.resolve(found[1] as string);
   });

@@ -1,22 +1,23 @@
 /**
- * A whole cluster on this host: a config server and its memory servers as processes, started together and stopped
- * together.
+ * A whole cluster on this host: a config server, its memory servers and their loggers as processes, started together and
+ * stopped together.
  *
- * The servers come first, so that the config server finds them; with ports of the kernel's choice the list is written
- * once they are known. Whatever fails on the way, what was started is stopped, and the regions of servers that died are
- * removed: nothing is left.
+ * The servers come first, so that the others find them; where nobody has chosen ports the list is written once they are
+ * known. Whatever fails on the way, what was started is stopped, and the regions of servers that died are removed: nothing
+ * is left but checkpoints.
  */
 import { ConfigError, SystemError } from "../base/errors.ts";
 import { formatEndpoint, parseEndpoint } from "../base/units.ts";
 import { removeAbandoned } from "../memory/open.ts";
 import { Child, describeEnd } from "./child.ts";
 import type { ReadyLine } from "./child.ts";
+import { freePortPair, isPairFree } from "./free_ports.ts";
 
 /** A server to be started. */
 export interface ServerPlan {
   /** Where it listens. */
   readonly host: string;
-  /** Its port; 0 lets the kernel choose. */
+  /** Its port; 0: any that is free, with the next one for its logger. */
   readonly port: number;
   /** Key of its shared memory. */
   readonly shmkey: number;
@@ -36,6 +37,8 @@ export interface ClusterPlan {
   readonly config: { readonly host: string; readonly port: number };
   /** The servers, in the order of the space. */
   readonly servers: readonly ServerPlan[];
+  /** Options of the global logger, which is the first server's; undefined: no loggers. */
+  readonly masterOptions: readonly string[] | undefined;
   /** Options for every role. */
   readonly options: readonly string[];
   /** Called for every line a role says. */
@@ -44,12 +47,16 @@ export interface ClusterPlan {
   readonly onDeath: (name: string, how: string, restart: string) => void;
 }
 
+/** How often another pair of ports is chosen when the one chosen turns out to be taken. */
+const PORT_TRIES_MAX = 5;
+
 /** A cluster that runs. */
 export class LocalCluster implements AsyncDisposable {
   /** `host:port` of the config server. */
   config = "";
-  /** All roles, the config server last. */
+  /** All roles, in the order of their start. */
   readonly children: Child[] = [];
+  readonly #loggers: Child[] = [];
   readonly #plan: ClusterPlan;
   #directory: string | undefined;
   #isStopping = false;
@@ -66,12 +73,9 @@ export class LocalCluster implements AsyncDisposable {
     try {
       const servers = await Promise.all(plan.servers.map((server) => cluster.#startServer(server)));
       signal?.throwIfAborted();
-      const file = plan.file ?? await cluster.#writeConfig(servers);
-      const { host, port } = plan.config;
-      const args = ["config", file, "--host", host, "--port", String(port)];
-      const server = cluster.#start(`config:${port}`, args);
-      cluster.config = (await server.ready).endpoint;
-      cluster.#watch(server, ["config", file, "--port", String(parseEndpoint(cluster.config).port)]);
+      await cluster.#startConfig(plan.file ?? await cluster.#writeConfig(servers));
+      signal?.throwIfAborted();
+      await cluster.#startLoggers(servers);
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -81,14 +85,49 @@ export class LocalCluster implements AsyncDisposable {
     }
   }
 
-  #startServer(server: ServerPlan): Promise<ReadyLine> {
-    const keys = [server.shmkey, server.semkey].map(String);
-    const command = (port: number | string): string[] => {
-      return ["server", String(port), ...keys, "--host", server.host, ...server.options];
-    };
-    const child = this.#start(`server:${server.port || server.shmkey}`, command(server.port));
-    child.ready.then(({ endpoint }) => this.#watch(child, command(parseEndpoint(endpoint).port)), () => {});
-    return child.ready;
+  async #startServer(server: ServerPlan): Promise<ReadyLine> {
+    if (server.port !== 0) return await this.#startServerOn(server, server.port);
+    for (let tries = 1;; tries++) {
+      const port = freePortPair(server.host);
+      try {
+        return await this.#startServerOn(server, port);
+      } catch (error) {
+        // somebody was quicker: another pair will do
+        if (tries === PORT_TRIES_MAX || isPairFree(server.host, port)) throw error;
+      }
+    }
+  }
+
+  async #startServerOn({ host, shmkey, semkey, options }: ServerPlan, port: number): Promise<ReadyLine> {
+    const args = ["server", `${port}`, `${shmkey}`, `${semkey}`, "--host", host, ...options];
+    const child = this.#start(`server:${port}`, args);
+    const ready = await child.ready;
+    this.#watch(child, args);
+    return ready;
+  }
+
+  async #startConfig(file: string): Promise<void> {
+    const { host, port } = this.#plan.config;
+    const child = this.#start(`config:${port}`, ["config", file, "--host", host, "--port", `${port}`]);
+    this.config = (await child.ready).endpoint;
+    this.#watch(child, ["config", file, "--port", `${parseEndpoint(this.config).port}`]);
+  }
+
+  /** All at once: the global logger waits for the others a while. */
+  async #startLoggers(servers: readonly ReadyLine[]): Promise<void> {
+    const { masterOptions, servers: plans } = this.#plan;
+    if (!masterOptions) return;
+    await Promise.all(servers.map(async ({ endpoint }, i) => {
+      const { shmkey, semkey, host } = plans[i] as ServerPlan;
+      const port = parseEndpoint(endpoint).port + 1;
+      const isMaster = i === 0;
+      const args = ["logger", isMaster ? "1" : "0", `${port}`, `${shmkey}`, `${semkey}`, "--host", host];
+      if (isMaster) args.push("--config", this.config, ...masterOptions);
+      const child = this.#start(`logger:${port}`, args);
+      this.#loggers.push(child);
+      await child.ready;
+      this.#watch(child, args);
+    }));
   }
 
   #start(name: string, args: readonly string[]): Child {
@@ -118,9 +157,10 @@ export class LocalCluster implements AsyncDisposable {
     return file;
   }
 
-  /** Stops every role in order, config server first, and removes what a role that died left behind. */
+  /** Stops every role in order, loggers first, and removes what a role that died left behind. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    await Promise.all(this.#loggers.map((child) => child.stop()));
     await Promise.all([...this.children].reverse().map((child) => child.stop()));
     for (const { shmkey } of this.#plan.servers) removeAbandoned(shmkey);
     const directory = this.#directory;

@@ -17,8 +17,6 @@ export interface ServerOptions {
   readonly fill: string;
   /** The transport. */
   readonly transport: string;
-  /** Listen beyond this host. */
-  readonly insecure: boolean;
 }
 
 /** Servers to start, and the file that names them if there is one. */
@@ -56,7 +54,6 @@ function planServer(server: ConfiguredServer, options: ServerOptions): ServerPla
       `--fill=${options.fill}`,
       "--transport",
       options.transport,
-      ...(options.insecure ? ["--insecure"] : []),
     ],
   };
 }

@@ -1,5 +1,6 @@
 /** `dsm up`, `down`, `status`, `blocks`: a whole cluster on this machine. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { HeldBlock } from "../support/holder.ts";
 import { dsm, Keys, ready, startDsm, TempDir, TestCluster, writeConfig } from "../support/processes.ts";
 import type { Program, Ran } from "../support/processes.ts";
@@ -114,10 +115,7 @@ Deno.test("up reads config.txt with its extras, and two servers with one key are
   await using dir = new TempDir();
   using one = new Keys();
   using two = new Keys();
-  const ports = [0, 1].map(() => {
-    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-    return listener.addr.port;
-  });
+  const ports = [0, 1].map(() => freePortPair("127.0.0.1"));
   const line = (i: number, keys: Keys): string =>
     `127.0.0.1:${ports[i]} shm=${keys.shm} sem=${keys.sem} size=${i + 1}MiB block=8KiB`;
   await Deno.writeTextFile(dir.file("config.txt"), `2\n${line(0, one)}\n${line(1, two)}\n`);
@@ -172,7 +170,8 @@ Deno.test("up in the background: ready when it returns, each time; down ends it"
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;
   listener.close();
-  const detached = ["up", "--local", "2", "-d", "--port", `${port}`, "--base-port", "0", "--size", "64KiB"];
+  const place = ["--port", `${port}`, "--base-port", "0", "--dir", dir.file("checkpoints")];
+  const detached = ["up", "--local", "2", "-d", ...place, "--size", "64KiB"];
   const client = (...args: string[]) => dsm(["client", ...args, "--config", `127.0.0.1:${port}`], { env });
   const pidsSeen: number[] = [];
   for (let round = 0; round < 2; round++) {
