@@ -4,6 +4,7 @@
  * A process is named by its id and the moment it started, so that a number the kernel has given to somebody else since is
  * never taken for it.
  */
+import { startOf } from "../sys/processes.ts";
 
 /** One process. */
 export interface ProcessRecord {
@@ -36,17 +37,6 @@ export function stateDirectory(): string {
 /** The file for the cluster whose config server has `port`. */
 export function recordFile(port: number): string {
   return `${stateDirectory()}/up-${port}.json`;
-}
-
-/** When process `pid` started; "" when there is no such process, or no /proc. */
-export function startOf(pid: number): string {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" ? "" : rest[18] ?? "";
-  } catch {
-    return "";
-  }
 }
 
 /** Names a process. */
