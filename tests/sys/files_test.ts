@@ -3,12 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { copyRange, dataRanges, reflink, syncDirectory } from "../../lib/sys/files.ts";
-import { libc } from "../../lib/sys/libc.ts";
 import { TempDir } from "../support/processes.ts";
 
 const MIB = 1024 * 1024;
-
-libc(); // loaded before any test begins, so that none is blamed for it
 
 /** A file of 8 MiB with data in its MiBs 1 and 5. */
 async function sparse(path: string): Promise<FileHandle> {
