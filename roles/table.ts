@@ -2,6 +2,7 @@
 import config from "../deno.json" with { type: "json" };
 import type { Program } from "../lib/cli/command.ts";
 import { blocks } from "./blocks.ts";
+import { checkpoint } from "./checkpoint.ts";
 import { client } from "./client.ts";
 import { completionsOf } from "./completions.ts";
 import { config as configRole } from "./config.ts";
@@ -30,6 +31,7 @@ export const PROGRAM: Program = {
     configRole,
     server,
     logger,
+    checkpoint,
     completionsOf(() => PROGRAM),
   ],
 };
