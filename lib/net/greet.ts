@@ -75,7 +75,7 @@ async function greet(stream: Deno.TcpConn, name: string, epoch: EpochWord, token
   const header = decodeHeader(await readExactly(stream, headerSize));
   if (header.name !== "welcome") throw new ProtocolError(`${name} answered hello with ${header.name}`);
   const { role, token: given, resumed } = header.fields;
-  return { stream, role, token: given.slice(), isResumed: resumed };
+  return { stream, role, token: given, isResumed: resumed };
 }
 
 /** A config server greets whoever is on its host in the classic way first; the count has been read already. */

@@ -69,7 +69,8 @@ function decodeField(name: string, type: FieldType, value: unknown): unknown {
     case "text":
       return typeof value === "string" ? value : fail();
     case "bytes":
-      return value instanceof Uint8Array ? value : fail();
+      // a copy: what was decoded lies in a buffer that the next frame may be received into
+      return value instanceof Uint8Array ? value.slice() : fail();
     case "rows": {
       if (!Array.isArray(value)) return fail();
       return value.map((row) => {

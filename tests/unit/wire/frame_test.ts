@@ -4,7 +4,7 @@ import { encode } from "@std/msgpack";
 import { ProtocolError } from "../../../lib/base/errors.ts";
 import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../../../lib/wire/frame.ts";
 import { HEADER_SIZE_MAX, messageName, MESSAGES, OPERATION_SIZE_MAX, PREFIX_SIZE } from "../../../lib/wire/messages.ts";
-import type { FieldType } from "../../../lib/wire/messages.ts";
+import type { Fields, FieldType } from "../../../lib/wire/messages.ts";
 import { MESSAGE_NAMES, randomEnvelope, randomFields } from "../../support/messages.ts";
 import { seededTest } from "../../support/seeded.ts";
 
@@ -166,4 +166,16 @@ seededTest("frame: random and damaged headers throw nothing but ProtocolError", 
     header[random.below(header.length)] = random.word();
     attempt(header);
   }
+});
+
+Deno.test("frame: a field of bytes outlives the buffer it was decoded from", () => {
+  const frame = encodeFrame("welcome", { id: 1, incarnation: 0, epoch: 0 }, {
+    version: 1,
+    role: "server",
+    token: new Uint8Array(16).fill(7),
+    resumed: false,
+  });
+  const header = decodeHeader(frame.subarray(PREFIX_SIZE));
+  frame.fill(0);
+  assertEquals((header.fields as Fields<"welcome">).token, new Uint8Array(16).fill(7));
 });
