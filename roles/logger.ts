@@ -1,5 +1,5 @@
 /** `dsm logger`: the local logger of one server; started with 1, the global logger too. */
-import { SystemError } from "../lib/base/errors.ts";
+import { SystemError, UsageError } from "../lib/base/errors.ts";
 import { formatTime } from "../lib/base/units.ts";
 import { exportToFile, textFileName } from "../lib/checkpoint/export.ts";
 import { DEFAULT_DIRECTORY, pruneCheckpoints } from "../lib/checkpoint/store.ts";
@@ -30,7 +30,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
   ],
   args: {
     isMaster: { kind: "integer", about: "1: the global logger too; 0: only this server's", min: 0, max: 1 },
-    port: { kind: "port", about: "where to listen; the server's port plus 1", default: 9735, min: 2 },
+    port: { kind: "port", about: "where to listen; the server's port plus 1", default: 9735 },
     shmkey: { kind: "key", about: "key of the server's shared memory; 0: not checked", default: 1238 },
     semkey: { kind: "key", about: "key of the server's semaphores; 0: not checked", default: 1234 },
   },
@@ -50,6 +50,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
   },
   async run({ isMaster, port, shmkey, semkey }, options, shared) {
     requireLoopback(options.host, options.insecure);
+    if (port < 2) throw new UsageError(`PORT must be the server's port plus 1, not ${port}`);
     const log = startLog("logger", shared);
     const stopping = new AbortController();
     // listening for signals comes first: whoever has read the readiness line may stop us at once

@@ -6,6 +6,7 @@
  */
 import { fail } from "@std/assert";
 import { selfCommand } from "../../lib/cli/executable.ts";
+import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { FooterWord, recognise } from "../../lib/memory/layout.ts";
 import { Region } from "../../lib/memory/region.ts";
 import { findSet, removeSet } from "../../lib/sys/semaphores.ts";
@@ -314,10 +315,10 @@ export class TestServer implements AsyncDisposable {
     this.args = args;
   }
 
-  /** Starts one on private keys and a port of the kernel's choice. */
-  static async start(args: readonly string[] = []): Promise<TestServer> {
+  /** Starts one on private keys, unless told otherwise on a port of the kernel's choice. */
+  static async start(args: readonly string[] = [], port = 0): Promise<TestServer> {
     const keys = new Keys();
-    const program = startDsm(["server", "0", `${keys.shm}`, `${keys.sem}`, ...args]);
+    const program = startDsm(["server", `${port}`, `${keys.shm}`, `${keys.sem}`, ...args]);
     try {
       return new TestServer(program, await ready(program), keys, args);
     } catch (error) {
@@ -353,6 +354,8 @@ export interface ClusterOptions {
   readonly servers?: number;
   /** For every server. */
   readonly args?: readonly string[];
+  /** Whether the port after each server's is to be free, for its logger. */
+  readonly withLoggerPorts?: boolean;
 }
 
 /** A config server and its memory servers, all ready and all known to each other. */
@@ -370,8 +373,11 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Starts them all. */
-  static async start({ servers: count = 3, args = ["--size", "64KiB"] }: ClusterOptions = {}): Promise<TestCluster> {
-    const started = await Promise.allSettled(Array.from({ length: count }, () => TestServer.start(args)));
+  static async start(options: ClusterOptions = {}): Promise<TestCluster> {
+    const { servers: count = 3, args = ["--size", "64KiB"], withLoggerPorts = false } = options;
+    const started = await Promise.allSettled(Array.from({ length: count }, () => {
+      return TestServer.start(args, withLoggerPorts ? freePortPair("127.0.0.1") : 0);
+    }));
     const servers = started.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
     const dir = new TempDir();
     const failed = started.find((each) => each.status === "rejected");
