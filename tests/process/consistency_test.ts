@@ -1,11 +1,13 @@
 /** Checkpoints under load are consistent cuts, whatever path a writer takes; and a mutant of any rule is found out. */
 import { assert, assertEquals } from "@std/assert";
+import { PATHS } from "../support/chains.ts";
 import { ConsistencyRun } from "../support/consistency.ts";
 import { ROOT } from "../support/processes.ts";
 
 Deno.test("consistency: 200 checkpoints under load on every path, and a gather without a cut is not one", async () => {
   const outcome = await ConsistencyRun.run({
     root: ROOT,
+    paths: PATHS,
     checkpointCount: 200,
     stopsAtContradiction: false,
     cutDelayMs: 50,

@@ -3,7 +3,8 @@
  * source tree: so the same run shows that the code is right and that a mutant of it is not.
  */
 import { fail } from "@std/assert";
-import { contradictions, LINK_COUNT, PATHS, progress, REGION_SIZE } from "./chains.ts";
+import { contradictions, LINK_COUNT, progress, REGION_SIZE } from "./chains.ts";
+import type { Path } from "./chains.ts";
 import { Keys, Program, ready, TempDir, writeConfig } from "./processes.ts";
 import { until, within } from "./until.ts";
 
@@ -11,6 +12,8 @@ import { until, within } from "./until.ts";
 export interface ConsistencyRequest {
   /** The source tree. */
   readonly root: string;
+  /** The paths that links take; chains with others stand still. */
+  readonly paths: readonly Path[];
   /** Ends the run after that many checkpoints. */
   readonly checkpointCount: number;
   /** Ends it at the first contradiction. */
@@ -99,7 +102,7 @@ export class ConsistencyRun implements AsyncDisposable {
     const config = `127.0.0.1:${(await ready(this.#start("main.ts", "config", configFile, "--port", "0"))).port}`;
     await Promise.all(
       Array.from({ length: LINK_COUNT }, (_, link) => {
-        return PATHS.map((path) => {
+        return this.#request.paths.map((path) => {
           const program = this.#start(
             "tests/process/programs/chain_link.ts",
             config,
@@ -164,7 +167,7 @@ export class ConsistencyRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const links = this.#programs.splice(LINK_COUNT + 1, LINK_COUNT * PATHS.length);
+    const links = this.#programs.splice(LINK_COUNT + 1, LINK_COUNT * this.#request.paths.length);
     await Promise.all(links.map((program) => program.kill()));
     await Promise.all(this.#programs.reverse().map((program) => program[Symbol.asyncDispose]()));
     for (const keys of this.#keys) keys[Symbol.dispose]();

@@ -7,7 +7,7 @@ import { attachForLogger, closeRegion, openRegion, reclaimFromLogger } from "../
 import type { LoggedRegion } from "../../lib/memory/open.ts";
 import { Picture } from "../../lib/memory/picture.ts";
 import type { Region } from "../../lib/memory/region.ts";
-import { segmentStatus } from "../../lib/sys/shared_memory.ts";
+import { segmentStatus, SharedMemory } from "../../lib/sys/shared_memory.ts";
 import { libc } from "../../lib/sys/libc.ts";
 import { Keys } from "../support/processes.ts";
 import { RegionChild } from "../support/region_child.ts";
@@ -280,4 +280,30 @@ Deno.test("picture: writers of several processes at work, and every operation is
     assertStrictEquals(picture.whyVoid(), "");
     assertEquals(seen, filled(size, seen[0] as number), `round ${round}`);
   }
+});
+
+Deno.test("picture: a writer that is killed in the middle of a save leaves a block that was not saved", async () => {
+  const blockSize = 32 * 1024 * 1024;
+  await using scene = await Scene.open(blockSize, blockSize);
+  scene.server.data.fill(1);
+  for (let tries = 0; tries < 20; tries++) {
+    const picture = scene.prepare();
+    await using writer = await RegionChild.start("fill", scene.server, "0", "4096");
+    {
+      using shadow = SharedMemory.attach(scene.server.word(FooterWord.shadowId));
+      picture.cut();
+      while (Atomics.load(shadow.bytes, 4096) === 0 && !writer.program.hasExited);
+      Deno.kill(writer.program.pid, "SIGKILL");
+      await writer.program.end();
+      // too late, the save was over: once more
+      if (shadow.bytes[blockSize - 1] !== 0) {
+        picture.end();
+        continue;
+      }
+    }
+    const seen = await rest(picture, blockSize, 1024 * 1024);
+    assertStrictEquals(seen.indexOf(0), -1);
+    return;
+  }
+  throw new Error("no writer could be killed in the middle of a save");
 });
