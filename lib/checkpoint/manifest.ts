@@ -80,13 +80,16 @@ export function spaceSize({ servers }: Pick<Manifest, "servers">): number {
 
 /** The bytes of the file. */
 export async function encodeManifest(manifest: Manifest): Promise<Uint8Array<ArrayBuffer>> {
-  const { timeMs, servers, ...same } = manifest;
+  const { incarnation, epoch, timeMs, software, previous, servers } = manifest;
   const fields = {
     format: FORMAT,
-    ...same,
+    incarnation,
+    epoch,
     time: new Date(timeMs).toISOString(),
+    software,
+    previous,
     segments: [],
-    layout: servers.map((server) => ({ ...server, checksums: hexChecksums(server.checksums) })),
+    layout: servers.map(encodeImage),
   };
   // the checksum takes the place of the closing brace
   const head = new TextEncoder().encode(JSON.stringify(fields, null, 2).replace(/\n}$/, ",\n"));
@@ -185,11 +188,12 @@ function imageFrom(fields: JsonObject, index: number, base: number): ImageRecord
   };
 }
 
-function hexChecksums(checksums: Uint8Array): string[] {
-  const count = checksums.length / CHECKSUM_SIZE;
-  return Array.from({ length: count }, (_, at) => {
+function encodeImage(record: ImageRecord): JsonObject {
+  const { name, file, base, size, blockSize, cookie, startCount, method, changedSize, checksums } = record;
+  const digests = Array.from({ length: checksumCount(size) }, (_, at) => {
     return checksums.subarray(at * CHECKSUM_SIZE, (at + 1) * CHECKSUM_SIZE).toHex();
   });
+  return { name, file, base, size, blockSize, cookie, startCount, method, changedSize, checksums: digests };
 }
 
 async function hashOf(head: Uint8Array<ArrayBuffer>): Promise<string> {
