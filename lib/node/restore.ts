@@ -16,6 +16,8 @@ import type { Cluster } from "./cluster.ts";
 
 /** How much is made zero at once: while it lasts, all blocks of it are held. */
 const FILL_SIZE_MAX = 1024 * 1024;
+/** How long a server may take to say that it is there. */
+const ANSWER_MS_MAX = 3_000;
 
 /** What was restored. */
 export interface Restored {
@@ -67,7 +69,7 @@ export async function restore(
 }
 
 async function requireWhole(cluster: Cluster): Promise<void> {
-  const missing = (await cluster.info()).filter(({ region }) => region === undefined);
+  const missing = (await cluster.info({ timeoutMs: ANSWER_MS_MAX })).filter(({ region }) => region === undefined);
   if (missing.length === 0) return;
   const names = missing.map(({ name, reason }) => `${name} (${reason})`).join(", ");
   throw new PeerLostError(
