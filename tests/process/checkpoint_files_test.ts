@@ -1,0 +1,285 @@
+/** Checkpoints as their users meet them: the commands, real clusters, full disks, killed writers. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { pause } from "../../lib/base/clock.ts";
+import { SystemError } from "../../lib/base/errors.ts";
+import { isComplete, listCheckpoints } from "../../lib/checkpoint/store.ts";
+import type { Checkpoint } from "../../lib/checkpoint/store.ts";
+import { verify } from "../../lib/checkpoint/verify.ts";
+import { flipBit, requestOf, spaceOf, sparseMemory, writeFull, writeIncremental } from "../support/checkpoints.ts";
+import type { Memory } from "../support/checkpoints.ts";
+import { Draft } from "../../lib/checkpoint/draft.ts";
+import {
+  dsm,
+  dsmCommand,
+  have,
+  Program,
+  ROOT,
+  runCommand,
+  TempDir,
+  TestCluster,
+  testWhere,
+  works,
+} from "../support/processes.ts";
+import type { Ran } from "../support/processes.ts";
+import { seededTest } from "../support/seeded.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Runs `dsm checkpoint …` on the checkpoints of `dir`. */
+function checkpoint(dir: TempDir, args: readonly string[], config?: string): Promise<Ran> {
+  return dsm(["checkpoint", ...args, "--dir", dir.path], config === undefined ? {} : { env: { DSM_CONFIG: config } });
+}
+
+/** The whole space of a cluster. */
+async function spaceIn(cluster: TestCluster, size: number): Promise<Memory> {
+  const { code, bytes, stderr } = await cluster.client(["read", "0", `${size}`, "--raw"]);
+  assertEquals(code, 0, stderr);
+  return bytes;
+}
+
+// ---- the commands
+
+Deno.test("list, show, verify, diff, export, prune: what they print, and their exit statuses", async () => {
+  await using dir = new TempDir();
+  const before = [new Uint8Array(64 * KIB).fill(1), new Uint8Array(20).fill(2)];
+  const after = before.map((memory) => memory.slice()) as [Memory, Memory];
+  after[0].set([9, 9], 5000);
+  const first = await writeFull(dir.path, { epoch: 1, memories: before });
+  const second = await writeIncremental(dir.path, { epoch: 2, memories: after }, first, before);
+
+  const list = await checkpoint(dir, ["list"]);
+  assertEquals([list.code, list.stderr], [0, ""]);
+  assertMatch(list.stdout, new RegExp(`^NAME.*\n${second.name}.*complete\n${first.name}.*complete\n$`));
+  const [row] = JSON.parse((await checkpoint(dir, ["list", "--json"])).stdout);
+  assertEquals([row.name, row.epoch, row.size, row.changedSize], [second.name, 2, 64 * KIB + 20, 4096]);
+  assertMatch(row.time, /^2026-.*Z$/);
+
+  const show = await checkpoint(dir, ["show"]);
+  assertMatch(show.stdout, new RegExp(`epoch 2.*dsm.*\n.*built on ${first.name}\n`));
+  assertMatch(show.stdout, /server-1\.img +10\.0\.0\.2:9734 .*hardlink/);
+  assertEquals(JSON.parse((await checkpoint(dir, ["show", first.name, "--json"])).stdout).length, 2);
+
+  const sound = await checkpoint(dir, ["verify"]);
+  assertEquals([sound.code, sound.stdout], [0, ""]);
+  assertMatch(sound.stderr, /is sound/);
+
+  const diff = await checkpoint(dir, ["diff", first.name, "latest", "--json"]);
+  assertEquals([diff.code, diff.stdout], [0, '[{"start":5000,"end":5002,"size":2}]\n']);
+  assertMatch((await checkpoint(dir, ["diff", first.name, first.name])).stderr, /have the same bytes/);
+
+  assertEquals((await checkpoint(dir, ["export", "latest"])).bytes, spaceOf(after));
+  assertEquals((await checkpoint(dir, ["export", first.name, dir.file("out")])).code, 0);
+  assertEquals(await Deno.readFile(dir.file("out")), spaceOf(before));
+  const { stdout: text } = await checkpoint(dir, ["export", "latest", "--text"]);
+  assertEquals(text.slice(0, 10), "0: \x011: \x01".replaceAll("\x01", "\x01\n"));
+
+  await flipBit(`${first.path}/server-0.img`, 8 * 4000);
+  const damaged = await checkpoint(dir, ["verify", first.name]);
+  assertEquals(damaged.code, 1);
+  assertMatch(damaged.stdout, /10\.0\.0\.1:9734 +server-0\.img +0 +65536 /);
+  const [finding] = JSON.parse((await checkpoint(dir, ["verify", first.name, "--json"])).stdout);
+  assertEquals([finding.server, finding.file, finding.start, finding.end], ["10.0.0.1:9734", "server-0.img", 0, 65536]);
+
+  const prune = await checkpoint(dir, ["prune", "--keep", "1", "--json"]);
+  assertEquals(JSON.parse(prune.stdout).map(({ name }: Checkpoint) => name), [first.name]);
+  assertEquals((await listCheckpoints(dir.path)).map(({ name }) => name), [second.name]);
+});
+
+Deno.test("mistakes: 2 for usage, 1 for what is not there, and what to do", async () => {
+  await using dir = new TempDir();
+  await writeFull(dir.path, { epoch: 1, memories: [new Uint8Array(4096)] });
+  const cases: [string[], number, RegExp][] = [
+    [["prune"], 2, /--keep/],
+    [["prune", "--keep", "0"], 2, /--keep must be 1 or more/],
+    [["diff", "latest"], 2, /after/i],
+    [["restore", "latest"], 2, /overwrites the whole space of 127\.0\.0\.1:1; .*confirm it with --yes/],
+    [["restore"], 2, /name/i],
+    [["show", "a/b"], 2, /is a path/],
+    [["show", "none"], 1, /no checkpoint none in .*dsm checkpoint list/],
+    [["restore", "latest", "--yes"], 1, /config server 127\.0\.0\.1:1 does not answer/],
+  ];
+  await Promise.all(cases.map(async ([args, status, says]) => {
+    const { code, stdout, stderr } = await checkpoint(dir, args, "127.0.0.1:1");
+    assertMatch(stderr, says);
+    assertEquals([code, stdout, stderr.trim().split("\n").length], [status, "", 1], stderr);
+  }));
+  await using empty = new TempDir();
+  const { code, stderr } = await checkpoint(empty, ["list"]);
+  assertEquals(code, 0);
+  assertMatch(stderr, /there is no checkpoint in .*--dir/);
+});
+
+// ---- restore
+
+for (const [servers, size] of [[1, 1 * MIB], [2, 512 * KIB], [5, 256 * KIB]] as const) {
+  seededTest(`restore onto ${servers} of 3 servers' checkpoint: the same space byte for byte`, async (random) => {
+    await using dir = new TempDir();
+    // odd sizes, holes, and nothing in the last part
+    const memories = [sparseMemory(random, 300 * KIB), sparseMemory(random, 20), sparseMemory(random, 512 * KIB)];
+    const space = spaceOf(memories);
+    await writeFull(dir.path, { epoch: 1, memories: [...memories, new Uint8Array(8 * MIB)] });
+    await using cluster = await TestCluster.start({ servers, args: ["--size", `${size}`, "--fill", "255"] });
+    const { code, stderr } = await checkpoint(dir, ["restore", "latest", "--yes"], cluster.address);
+    assertEquals(code, 0, stderr);
+    const restored = await spaceIn(cluster, servers * size);
+    assert(restored.every((byte, at) => byte === (space[at] ?? 0)), "the space is another one");
+  });
+}
+
+Deno.test("restore writes nothing when the checkpoint is damaged; --previous takes the one before and says so", async () => {
+  await using dir = new TempDir();
+  await using cluster = await TestCluster.start({ servers: 2, args: ["--size", "64KiB", "--fill", "7"] });
+  const older = [new Uint8Array(64 * KIB).fill(1), new Uint8Array(64 * KIB).fill(2)];
+  const { name } = await writeFull(dir.path, { epoch: 1, memories: older });
+  const newest = await writeFull(dir.path, {
+    epoch: 2,
+    memories: older.map((memory) => memory.map((byte) => byte + 2)),
+  });
+  await flipBit(`${newest.path}/server-1.img`, 8 * 60_000);
+
+  const refused = await checkpoint(dir, ["restore", "latest", "--yes"], cluster.address);
+  assertEquals(refused.code, 1);
+  assertMatch(refused.stderr, /server-1\.img \(server 10\.0\.0\.2:9734\), bytes 0 to 65536: .*--previous/);
+  assertEquals((await spaceIn(cluster, 128 * KIB)).every((byte) => byte === 7), true);
+
+  const args = ["restore", "latest", "--yes", "--previous", "--json"];
+  const fallen = await checkpoint(dir, args, cluster.address);
+  assertEquals(fallen.code, 0, fallen.stderr);
+  assertMatch(fallen.stderr, new RegExp(`${newest.name} is damaged: .*; trying the one before\n`));
+  assertEquals(JSON.parse(fallen.stdout)[0].name, name);
+  assertEquals(await spaceIn(cluster, 128 * KIB), spaceOf(older));
+});
+
+Deno.test("restore refuses a space that is too small, and a cluster of which a server is down", async () => {
+  await using dir = new TempDir();
+  await using cluster = await TestCluster.start({ servers: 2, args: ["--size", "64KiB", "--fill", "7"] });
+  const memory = new Uint8Array(256 * KIB);
+  memory[128 * KIB] = 1;
+  await writeFull(dir.path, { epoch: 1, memories: [memory] });
+  const large = await checkpoint(dir, ["restore", "latest", "--yes"], cluster.address);
+  assertEquals(large.code, 1);
+  assertMatch(large.stderr, /does not fit: its last byte in use is at 131072, and the space has 131072 bytes/);
+
+  memory[128 * KIB] = 0;
+  await writeFull(dir.path, { epoch: 2, memories: [memory] });
+  await cluster.server(1).program.kill();
+  const partial = await checkpoint(dir, ["restore", "latest", "--yes"], cluster.address);
+  assertEquals(partial.code, 1);
+  assertMatch(partial.stderr, new RegExp(`nothing was restored: ${cluster.server(1).address} .*would mix two times`));
+  await cluster.server(1).restart();
+  assertEquals((await spaceIn(cluster, 128 * KIB)).every((byte) => byte === 7), true);
+});
+
+testWhere(
+  have("python3"),
+  "no python3 for a terminal",
+  "restore asks at a terminal, and only yes is a yes",
+  async () => {
+    await using dir = new TempDir();
+    await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--fill", "7"] });
+    await writeFull(dir.path, { epoch: 1, memories: [new Uint8Array(4096).fill(1)] });
+    const restore = dsmCommand("checkpoint", "restore", "latest", "--dir", dir.path, "--config", cluster.address);
+    const answer = async (text: string): Promise<[string, number | undefined]> => {
+      const { stdout } = await runCommand(["python3", `${ROOT}tests/process/programs/terminal.py`, ...restore], {
+        stdin: JSON.stringify([["expect", "[y/N]"], ["send", text]]),
+      });
+      return [/^ended: \d+$/m.exec(stdout)?.[0] ?? stdout, (await spaceIn(cluster, 1))[0]];
+    };
+    assertEquals(await answer("\n"), ["ended: 1", 7]);
+    assertEquals(await answer("no\n"), ["ended: 1", 7]);
+    assertEquals(await answer("yes\n"), ["ended: 0", 1]);
+  },
+);
+
+// ---- what goes wrong while one is written
+
+const mayMount = works("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
+
+/** A file system of its own, mounted on a temporary directory. */
+async function withMount<T>(mount: (path: string) => string[][], use: (dir: TempDir) => Promise<T>): Promise<T> {
+  await using dir = new TempDir();
+  const run = async (args: readonly string[]): Promise<void> => {
+    const [program = "", ...rest] = args;
+    const { success, stderr } = await new Deno.Command(program, { args: rest }).output();
+    assert(success, `${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  };
+  const mounted = { path: dir.file("mounted"), file: (name: string) => dir.file(`mounted/${name}`) } as TempDir;
+  await Deno.mkdir(mounted.path);
+  for (const args of mount(dir.path)) await run(args);
+  try {
+    return await use(mounted);
+  } finally {
+    await run(["umount", mounted.path]);
+  }
+}
+
+testWhere(
+  mayMount,
+  "may not mount",
+  "a full disk: an error that says what to do, no leftovers, and the older one",
+  async () => {
+    await withMount((path) => [["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", `${path}/mounted`]], async (dir) => {
+      const memories = [new Uint8Array(256 * KIB).fill(1), new Uint8Array(4096).fill(2)];
+      const first = await writeFull(dir.path, { epoch: 1, memories });
+      const large = [new Uint8Array(2 * MIB).fill(1), new Uint8Array(4096)];
+      const error = await assertRejects(() => writeFull(dir.path, { epoch: 2, memories: large }), SystemError);
+      assertEquals(error.code, "ENOSPC");
+      assertMatch(error.message, /cannot write .*server-0\.img: ENOSPC; .*dsm checkpoint prune --keep N/);
+      // the copy of a changed image does not fit either
+      await Deno.writeFile(dir.file("ballast"), new Uint8Array(600 * KIB));
+      const after = [(memories[0] as Memory).slice().fill(9, 0, 1), memories[1] as Memory];
+      const incremental = writeIncremental(dir.path, { epoch: 3, memories: after }, first, memories);
+      assertEquals((await assertRejects(() => incremental, SystemError)).code, "ENOSPC");
+      const names = (await Array.fromAsync(Deno.readDir(dir.path), ({ name }) => name)).sort();
+      assertEquals(names, [first.name, "ballast"].sort());
+      assertEquals(await verify(first.path), []);
+    });
+  },
+);
+
+/** A file system in a file, mounted. */
+const inFile = (make: string) => (path: string): string[][] => [
+  ["truncate", "-s", "320M", `${path}/image`],
+  [make, ...make === "mkfs.xfs" ? ["-q", "-m", "reflink=1"] : ["-q"], `${path}/image`],
+  ["mount", "-o", "loop", `${path}/image`, `${path}/mounted`],
+];
+
+for (const make of ["mkfs.btrfs", "mkfs.xfs"]) {
+  const isThere = mayMount && have(make);
+  testWhere(isThere, `no ${make}, or may not mount`, `${make}: what did not change is shared, by reflink`, async () => {
+    await withMount(inFile(make), async (dir) => {
+      const before = [new Uint8Array(4 * MIB).fill(1), new Uint8Array(4096).fill(2)];
+      const first = await writeFull(dir.path, { epoch: 1, memories: before });
+      const after = [(before[0] as Memory).slice().fill(9, 0, 1), before[1] as Memory];
+      const second = await writeIncremental(dir.path, { epoch: 2, memories: after }, first, before);
+      assertEquals(second.manifest.servers.map(({ method }) => method), ["reflink", "hardlink"]);
+      for (const { path } of [first, second]) assertEquals(await verify(path), []);
+      assertEquals(await Deno.readFile(`${first.path}/server-0.img`), before[0]);
+      assertEquals(await Deno.readFile(`${second.path}/server-0.img`), after[0]);
+    });
+  });
+}
+
+seededTest("a writer that is killed at any moment leaves complete checkpoints and nothing else", async (random) => {
+  await using dir = new TempDir();
+  const program = `${ROOT}tests/process/programs/write_checkpoints.ts`;
+  for (let times = 0; times < 6; times++) {
+    await using writer = new Program([Deno.execPath(), "run", "-A", program, dir.path]);
+    await writer.saysOut(/written/);
+    await pause(random.below(40)); // any moment will do: what must hold, holds at each
+    await writer.kill();
+    const listed = await listCheckpoints(dir.path);
+    assert(listed.length >= 2);
+    for (const each of listed) {
+      assert(isComplete(each), each.name);
+      assertEquals(await verify(each.path), []);
+    }
+  }
+  // the next one cleans up after all of them
+  const memories = [new Uint8Array(4096)];
+  await using draft = await Draft.begin(dir.path, requestOf({ epoch: 1_000_000, memories }));
+  const temporary = await Array.fromAsync(Deno.readDir(dir.path), ({ name }) => name);
+  assertEquals(temporary.filter((name) => name.startsWith(".")).length, 1, "its own");
+  await draft.abandon();
+});

@@ -1,0 +1,25 @@
+/**
+ * Writes one checkpoint after the other into DIRECTORY, each built on the one before, until it is killed:
+ * `deno run -A tests/process/programs/write_checkpoints.ts DIRECTORY`. Says `written NAME` after each.
+ */
+import { isComplete, listCheckpoints } from "../../../lib/checkpoint/store.ts";
+import { writeFull, writeIncremental } from "../../support/checkpoints.ts";
+
+const MIB = 1024 * 1024;
+const directory = Deno.args[0] as string;
+
+/** What the servers hold at an epoch: three memories, of which the last never changes. */
+function memoriesAt(epoch: number): Uint8Array<ArrayBuffer>[] {
+  const [first, second, third] = [new Uint8Array(2 * MIB), new Uint8Array(MIB + 20), new Uint8Array(8192).fill(3)];
+  return [first.fill(epoch, MIB / 2, MIB), second.fill(epoch, MIB), third];
+}
+
+const newest = (await listCheckpoints(directory)).find(isComplete);
+let epoch = (newest?.manifest.epoch ?? 0) + 1;
+let previous = newest ?? await writeFull(directory, { epoch, memories: memoriesAt(epoch) });
+for (;;) {
+  const before = memoriesAt(previous.manifest.epoch);
+  epoch = previous.manifest.epoch + 1;
+  previous = await writeIncremental(directory, { epoch, memories: memoriesAt(epoch) }, previous, before);
+  console.log(`written ${previous.name}`);
+}
