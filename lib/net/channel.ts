@@ -47,6 +47,8 @@ export class Channel implements AsyncDisposable, ReplySink {
   role = "";
   /** Called after each new connection, before anything waiting is sent over it. */
   onConnected: () => void = () => {};
+  /** Called when a connection breaks, before another is tried. */
+  onDropped: () => void = () => {};
   readonly #epoch: EpochWord;
   readonly #pending = new PendingTable();
   #unsent: Pending[] = [];
@@ -250,6 +252,7 @@ export class Channel implements AsyncDisposable, ReplySink {
     tryClose(stream);
     if (this.#stream !== stream) return;
     this.#stream = undefined;
+    this.onDropped();
     if (error instanceof ProtocolError) return this.#failAll(error);
     this.#lastError = error instanceof Error ? error.message : "it closed the connection";
     if (this.#pending.size > 0 && !this.#isClosed) this.#connect();

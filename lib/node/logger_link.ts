@@ -1,6 +1,8 @@
 /**
  * The way to the local logger of one server, always on the port after the server's: its questions and steps, with their
- * deadlines, and errors that name the logger and say how it is started.
+ * deadlines, and errors that name server and logger and say how it is started.
+ *
+ * A checkpoint lives as long as the connection it was prepared on: when that breaks, its steps fail at once.
  */
 import { PeerLostError, SystemError, TimeoutError } from "../base/errors.ts";
 import { formatEndpoint } from "../base/units.ts";
@@ -37,6 +39,8 @@ export class LoggerLink {
   readonly name: string;
   readonly #port: number;
   readonly #channel: Channel;
+  /** Aborted when the connection breaks on which the checkpoint under way was prepared. */
+  #lost = new AbortController();
 
   /** @param place of the server; @param epoch of this process. */
   constructor(place: Pick<Place, "host" | "port">, epoch: EpochWord) {
@@ -44,6 +48,17 @@ export class LoggerLink {
     this.#port = place.port + 1;
     this.name = formatEndpoint({ host: place.host, port: this.#port });
     this.#channel = new Channel(place.host, this.#port, epoch);
+    this.#channel.onDropped = () => this.#lost.abort(this.#notThere());
+  }
+
+  #notThere(cause?: PeerLostError): SystemError {
+    return new SystemError(
+      "connect",
+      "EHOSTUNREACH",
+      `no logger answers at ${this.name} for server ${this.server}; start it there: ` +
+        `dsm logger 0 ${this.#port} SHMKEY SEMKEY`,
+      cause,
+    );
   }
 
   async #ask<N extends MessageName>(
@@ -57,15 +72,7 @@ export class LoggerLink {
       const isRepeatable = name === "loggerInfo" || name === "progress";
       return await this.#channel.request(name, fields, isRepeatable, { timeoutMs, signal });
     } catch (error) {
-      if (error instanceof PeerLostError) {
-        throw new SystemError(
-          name,
-          "EHOSTUNREACH",
-          `no logger answers at ${this.name} for server ${this.server}; start it there: ` +
-            `dsm logger 0 ${this.#port} SHMKEY SEMKEY`,
-          error,
-        );
-      }
+      if (error instanceof PeerLostError) throw this.#notThere(error);
       if (error instanceof TimeoutError) {
         throw new SystemError(
           name,
@@ -75,8 +82,21 @@ export class LoggerLink {
           error,
         );
       }
+      if (error instanceof SystemError && error !== signal.reason) {
+        throw new SystemError(name, error.code, `server ${this.server}, logger ${error.message}`, error);
+      }
       throw error;
     }
+  }
+
+  /** A step of the checkpoint that was prepared. */
+  #step<N extends MessageName>(
+    name: N,
+    fields: Fields<N>,
+    signal: AbortSignal,
+    timeoutMs: number = ANSWER_MS_MAX,
+  ): Promise<Reply> {
+    return this.#ask(name, fields, AbortSignal.any([signal, this.#lost.signal]), timeoutMs);
   }
 
   async #state(reply: Promise<Reply>): Promise<LoggerState> {
@@ -96,29 +116,30 @@ export class LoggerLink {
 
   /** Makes it ready for the cut of `epoch`. @throws SystemError: EBUSY, ESTALE, ENOMEM and others, naming it. */
   prepare(epoch: number, signal: AbortSignal): Promise<LoggerState> {
-    return this.#state(this.#ask("prepare", { epoch }, signal));
+    this.#lost = new AbortController();
+    return this.#state(this.#step("prepare", { epoch }, signal));
   }
 
   /** Moves its server to `epoch`. @throws SystemError naming it. */
   async cut(epoch: number, signal: AbortSignal): Promise<void> {
-    await this.#ask("cut", { epoch }, signal);
+    await this.#step("cut", { epoch }, signal);
   }
 
   /** Lets those go on there who carry no epoch. @throws SystemError naming it. */
   async release(epoch: number, signal: AbortSignal): Promise<void> {
-    await this.#ask("release", { epoch }, signal);
+    await this.#step("release", { epoch }, signal);
   }
 
   /** The next part of its picture. @throws SystemError naming it. */
   async gather(epoch: number, since: number, signal: AbortSignal): Promise<Gathered> {
-    const { header, payload } = await this.#ask("gather", { epoch, since }, signal, GATHER_MS_MAX);
+    const { header, payload } = await this.#step("gather", { epoch, since }, signal, GATHER_MS_MAX);
     if (header.name !== "gathered") throw this.#unexpected(header.name);
     return { fields: header.fields, payload };
   }
 
   /** Whether its picture is whole and stands. @throws SystemError: ECANCELED and others, naming it. */
   confirm(epoch: number, signal: AbortSignal): Promise<LoggerState> {
-    return this.#state(this.#ask("confirm", { epoch }, signal));
+    return this.#state(this.#step("confirm", { epoch }, signal));
   }
 
   /** Lets it go of everything; resolves at the latest after ABANDON_MS_MAX, and never rejects for what the logger does. */
