@@ -4,7 +4,7 @@ import { SystemError } from "../../lib/base/errors.ts";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { LocalLogger } from "../../lib/node/local_logger.ts";
 import { HeldBlock } from "../support/holder.ts";
-import { LoggedCluster, loggerArgs, startLogger } from "../support/loggers.ts";
+import { LoggedCluster, loggerArgs } from "../support/loggers.ts";
 import {
   compiled,
   dsm,
