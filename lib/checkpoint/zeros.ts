@@ -6,6 +6,8 @@ import { checksumCount } from "./manifest.ts";
 /** File systems keep holes in such units, or in multiples of them. */
 const HOLE_SIZE = 4096;
 
+const NO_WORDS = new Int32Array(0);
+
 /** A MiB of zeros, for everybody to read. */
 export const ZEROS: Uint8Array<ArrayBuffer> = new Uint8Array(CHECKED_SIZE);
 
@@ -23,7 +25,8 @@ export function zeroChecksums(size: number, hasher: Hasher): Uint8Array {
 export function isZero(bytes: Uint8Array): boolean {
   const { buffer, byteOffset, length } = bytes;
   const first = Math.min(length, -byteOffset & 3);
-  const words = new Int32Array(buffer, byteOffset + first, (length - first) >> 2);
+  const wordCount = (length - first) >> 2;
+  const words = wordCount === 0 ? NO_WORDS : new Int32Array(buffer, byteOffset + first, wordCount);
   for (let at = 0; at < first; at++) if (bytes[at] !== 0) return false;
   for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
   for (let at = first + 4 * words.length; at < length; at++) if (bytes[at] !== 0) return false;

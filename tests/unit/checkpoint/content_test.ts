@@ -12,6 +12,21 @@ import { seededTest } from "../../support/seeded.ts";
 
 const MIB = 1024 * 1024;
 
+Deno.test("one byte that is not zero is seen, wherever it is and however the bytes lie in memory", () => {
+  const memory = new Uint8Array(40);
+  for (let start = 0; start < 8; start++) {
+    for (let end = start; end <= 30; end++) {
+      assert(isZero(memory.subarray(start, end)));
+      for (let at = start; at < end; at++) {
+        memory[at] = 0x80;
+        assert(!isZero(memory.subarray(start, end)), `byte ${at} of ${start} to ${end}`);
+        assert(isZero(memory.subarray(at + 1, end)) && isZero(memory.subarray(start, at)));
+        memory[at] = 0;
+      }
+    }
+  }
+});
+
 seededTest("runs to write, put into zeros, are the bytes again; whole units of zeros are left out", (random) => {
   for (let times = 0; times < 200; times++) {
     const memory = sparseMemory(random, random.between(1, 50_000), 2);
