@@ -261,25 +261,61 @@ for (const make of ["mkfs.btrfs", "mkfs.xfs"]) {
   });
 }
 
-seededTest("a writer that is killed at any moment leaves complete checkpoints and nothing else", async (random) => {
+/** Writes checkpoints into `dir` until it is killed. */
+const WRITER = `${ROOT}tests/process/programs/write_checkpoints.ts`;
+const SELF_KILLS = 60;
+
+/** Sees that every checkpoint in `dir` is complete and sound, and that what was `written` last is among them. */
+async function assertComplete(dir: TempDir, written: number): Promise<void> {
+  const listed = await listCheckpoints(dir.path);
+  for (const each of listed) {
+    assert(isComplete(each), "reason" in each ? each.reason : "");
+    assertEquals(await verify(each.path), []);
+  }
+  const [newest] = listed.filter(isComplete);
+  assert((newest?.manifest.epoch ?? 0) >= written, `${written} was written, ${newest?.manifest.epoch} is there`);
+}
+
+/** The last epoch that a writer said it has written. */
+function lastWritten({ stdout }: { readonly stdout: string }): number {
+  return Number(stdout.trim().split(" ").at(-1) ?? 0);
+}
+
+Deno.test("a writer that is killed before any call to the file system leaves complete checkpoints only", async () => {
+  const kill = async (calls: number): Promise<void> => {
+    await using dir = new TempDir();
+    await using writer = new Program([Deno.execPath(), "run", "-A", WRITER, dir.path, `${calls}`]);
+    assertEquals((await writer.end()).signal, "SIGKILL", writer.stderr);
+    await assertComplete(dir, lastWritten(writer));
+    // the next one goes on from there, and cleans up
+    const request = requestOf({ epoch: 1_000_000, memories: [new Uint8Array(4096)] });
+    await using _ = await Draft.begin(dir.path, request);
+    const names = await Array.fromAsync(Deno.readDir(dir.path), ({ name }) => name);
+    assertEquals(names.filter((name) => name.startsWith(".")).length, 1, `its own only: ${names.join(" ")}`);
+  };
+  // a few at a time: each is a process
+  for (let calls = 0; calls < SELF_KILLS; calls += 6) {
+    await Promise.all(Array.from({ length: 6 }, (_, index) => kill(calls + index)));
+  }
+});
+
+seededTest("a writer that is killed at any moment leaves complete checkpoints only", async (random) => {
   await using dir = new TempDir();
-  const program = `${ROOT}tests/process/programs/write_checkpoints.ts`;
   for (let times = 0; times < 6; times++) {
-    await using writer = new Program([Deno.execPath(), "run", "-A", program, dir.path]);
+    await using writer = new Program([Deno.execPath(), "run", "-A", WRITER, dir.path]);
     await writer.saysOut(/written/);
     await pause(random.below(40)); // any moment will do: what must hold, holds at each
     await writer.kill();
-    const listed = await listCheckpoints(dir.path);
-    assert(listed.length >= 2);
-    for (const each of listed) {
-      assert(isComplete(each), each.name);
-      assertEquals(await verify(each.path), []);
-    }
+    await assertComplete(dir, lastWritten(writer));
   }
-  // the next one cleans up after all of them
-  const memories = [new Uint8Array(4096)];
-  await using draft = await Draft.begin(dir.path, requestOf({ epoch: 1_000_000, memories }));
-  const temporary = await Array.fromAsync(Deno.readDir(dir.path), ({ name }) => name);
-  assertEquals(temporary.filter((name) => name.startsWith(".")).length, 1, "its own");
-  await draft.abandon();
+});
+
+Deno.test("without FFI checkpoints are written and verified all the same", async () => {
+  await using dir = new TempDir();
+  await using writer = new Program([Deno.execPath(), "run", "-A", "--deny-ffi", WRITER, dir.path]);
+  await writer.saysOut(/written 3/);
+  await writer.kill();
+  await assertComplete(dir, 3);
+  const [newest] = (await listCheckpoints(dir.path)).filter(isComplete);
+  assertEquals(newest?.manifest.servers.map(({ method }) => method), ["copy", "copy", "hardlink"]);
 });
