@@ -20,6 +20,17 @@ import { seededTest } from "../../support/seeded.ts";
 const MIB = 1024 * 1024;
 const SIZES = [3 * MIB, MIB + 8192, 20];
 
+function isAnotherFileSystem(path: string): boolean {
+  const temporary = Deno.makeTempDirSync();
+  try {
+    return Deno.statSync(path).dev !== Deno.statSync(temporary).dev;
+  } catch {
+    return false;
+  } finally {
+    Deno.removeSync(temporary);
+  }
+}
+
 async function namesIn(directory: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(directory), ({ name }) => name)).sort();
 }
@@ -100,6 +111,38 @@ seededTest("many writes at once, in any order, end up where they belong", async 
   await Promise.all(offsets.map((offset) => draft.write(0, offset, memory.subarray(offset, offset + 10_000))));
   await setChecksums(draft, 0, memory);
   assertEquals(await verify((await draft.complete(request.servers)).path), []);
+});
+
+Deno.test("what is still being written when it is completed is in it", async () => {
+  await using dir = new TempDir();
+  const memory = new Uint8Array(8 * MIB).fill(3);
+  const request = requestOf({ epoch: 1, memories: [memory] });
+  await using draft = await Draft.begin(dir.path, request);
+  await draft.startImage(0, false);
+  await setChecksums(draft, 0, memory);
+  const writing = Promise.all([
+    draft.write(0, 0, memory.subarray(0, 5000)),
+    draft.write(0, 5000, memory.subarray(5000)),
+  ]);
+  assertEquals(await verify((await draft.complete(request.servers)).path), []);
+  await writing;
+});
+
+Deno.test({
+  name: "where no hard link is possible, as between two file systems, an image is a copy",
+  ignore: !isAnotherFileSystem("/dev/shm"),
+  async fn() {
+    await using dir = new TempDir();
+    const other = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "dsm-test-" });
+    try {
+      const memories = [new Uint8Array(MIB).fill(1, 5000, 9000)];
+      const previous = await writeFull(other, { epoch: 1, memories });
+      const { path, manifest } = await writeIncremental(dir.path, { epoch: 2, memories }, previous, memories);
+      assertEquals([manifest.servers[0]?.method, await verify(path)], ["copy", []]);
+    } finally {
+      await Deno.remove(other, { recursive: true });
+    }
+  },
 });
 
 Deno.test("an image is built only on the same memory", async () => {
