@@ -5,9 +5,10 @@
  * is taken pair by pair. What is not installed (redis-server, ioredis) is named in its rows.
  */
 import { benchAttached } from "./attached.ts";
+import { benchCheckpoint } from "./checkpoint.ts";
 import { benchClient } from "./client.ts";
 import { benchMain } from "./harness/program.ts";
 import { benchMemory } from "./memory.ts";
 import { benchTcp } from "./tcp.ts";
 
-await benchMain([benchAttached, benchTcp, benchClient, benchMemory]);
+await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchCheckpoint]);

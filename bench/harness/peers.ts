@@ -2,6 +2,7 @@
  * The servers that are measured: dsm's own, and Redis where it is installed. Each listens on loopback, on a port of its own,
  * pinned to one CPU, writes nothing outside the benchmark's directory, and is gone when it is disposed of.
  */
+import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { pinned } from "./pin.ts";
 import { Child } from "./processes.ts";
 
@@ -44,10 +45,17 @@ async function removeObjects(shmKey: number, semKey: number): Promise<void> {
   await new Deno.Command("ipcrm", { args, stdout: "null", stderr: "null" }).output();
 }
 
-/** Starts `dsm server` with a fresh region. State goes into `directory`. */
+/** Starts `dsm server` with a fresh region. State goes into `directory`. The port behind its own is free for a logger. */
 export async function startDsmServer(directory: string, cpu: number, size: string): Promise<DsmServer> {
   const [shmKey, semKey] = [randomKey(), randomKey()];
-  const command = dsmCommand(["server", "0", String(shmKey), String(semKey), "--size", size]);
+  const command = dsmCommand([
+    "server",
+    String(freePortPair("127.0.0.1")),
+    String(shmKey),
+    String(semKey),
+    "--size",
+    size,
+  ]);
   const child = new Child(pinned(cpu, command), { XDG_STATE_HOME: directory });
   const stop = async (): Promise<void> => {
     await child.stop();
@@ -75,6 +83,15 @@ export async function startDsmConfig(directory: string, cpu: number, servers: re
     pid: child.pid,
     [Symbol.asyncDispose]: () => child.stop(),
   };
+}
+
+/** Starts the logger of a server as master, at the lowest priority; its first checkpoint is under way when this returns. */
+export async function startDsmLogger(server: DsmServer, config: Peer, directory: string): Promise<Peer> {
+  const own = ["logger", "1", String(server.port + 1), String(server.shmKey), String(server.semKey)];
+  const options = ["--config", `${config.host}:${config.port}`, "--dir", directory, "--period", "24h"];
+  const child = new Child(["nice", "-n", "19", ...dsmCommand([...own, ...options])]);
+  const [, host, port] = await child.ready(/^ready logger (\S+):(\d+)/m);
+  return { host: host as string, port: Number(port), pid: child.pid, [Symbol.asyncDispose]: () => child.stop() };
 }
 
 /** A port that was free a moment ago. */
