@@ -205,6 +205,25 @@ prompts() { # five at once
 step prompts
 expect 0 '*blocks*' ./dsm blocks
 
+# ---- loggers, and a checkpoint of everybody
+
+checkpoints=$work/checkpoints
+start logger2 'ready logger *master=0*' ./dsm logger 0 $((port2 + 1)) $shm2 $sem2
+loggers=("$started")
+start logger3 'ready logger *master=0*' ./dsm logger 0 $((port3 + 1)) $shm3 $sem3
+loggers+=("$started")
+expect 1 "*keys $shm2 and $sem2 are not those*" ./dsm logger 0 $((port1 + 1)) $shm2 $sem2
+start logger1 "ready logger 127.0.0.1:$((port1 + 1)) master=1 shmkey=$shm1 semkey=$sem1 dir=$checkpoints" \
+  ./dsm logger 1 $((port1 + 1)) $shm1 $sem1 --dir "$checkpoints"
+loggers+=("$started")
+expect 0 "$checkpoints/*Z-*" ./dsm checkpoint take
+expect 0 '*3*192MiB*' ./dsm checkpoint list --dir "$checkpoints"
+expect 0 '*' ./dsm checkpoint verify latest --dir "$checkpoints"
+checkpoint_has() { # the file lies in the images where it was loaded to
+  cmp -n 3000000 -i $((2 * region - 1500000)):0 <(cat "$(./dsm checkpoint take)"/server-?.img) "$work/file"
+}
+step checkpoint_has
+
 # ---- a server is killed, and nothing is lost
 
 kill -9 $server2
@@ -221,6 +240,10 @@ step cmp "$work/file" "$work/copy2"
 
 # ---- the ends
 
+for process in "${loggers[@]}"; do
+  kill "$process"
+  ends "$process" 0 "kill $process, a logger"
+done
 kill -TERM $server1
 ends $server1 0 "kill -TERM $server1"
 kill -INT $server2 # background jobs ignore it in a shell without job control: dsm does not
@@ -235,7 +258,7 @@ step key_gone $shm1 $sem1 $shm2 $sem2 $shm3 $sem3
 # ---- under the ancestors' names
 
 mkdir "$work/ancestor"
-for name in server config client; do ln -s "$here/dsm" "$work/ancestor/$name"; done
+for name in server config client logger; do ln -s "$here/dsm" "$work/ancestor/$name"; done
 ten='--size 10 --block-size 2 --fill -'
 start ancient_server "ready server *:$port1 *size=10 block=2*" "$work/ancestor/server" $port1 $shm1 $sem1 $ten
 ancient=("$started")
@@ -247,6 +270,8 @@ start ancient_config 'ready config *servers=2' "$work/ancestor/config" --port $c
 ancient+=("$started")
 cd "$here" || exit
 step until_true ./dsm status
+start ancient_logger 'ready logger *master=0*' "$work/ancestor/logger" 0 $((port1 + 1)) $shm1 $sem1
+ancient+=("$started")
 talk() { printf 'w\n7\n13\nclient\nr 0 20\nq\n' | "$work/ancestor/client"; }
 expect 0 '-------client-------' talk
 if command -v cc >/dev/null; then
@@ -265,14 +290,15 @@ done
 
 if ./dsm up --help >/dev/null 2>&1; then
   export DSM_CONFIG=127.0.0.1:$up
-  start up "ready up 127.0.0.1:$up servers=3" ./dsm up --local 3 --port $up --base-port $base
+  start up "ready up 127.0.0.1:$up servers=3" ./dsm up --local 3 --port $up --base-port $base --dir "$work/up"
   up_pid=$started
   expect 0 '*up*up*up*' ./dsm status
   expect 0 '' ./dsm client write $((region - 3)) 'one command'
   expect 0 'one command' ./dsm client read $((region - 3)) $((region + 8))
+  expect 0 "$work/up/*" ./dsm checkpoint take
   expect 0 '*stopped*' ./dsm down
   ends $up_pid 0 "dsm up, stopped by dsm down"
-  expect 0 "ready up 127.0.0.1:$up servers=2*" ./dsm up --local 2 -d --port $up --base-port $base
+  expect 0 "ready up 127.0.0.1:$up servers=2*" ./dsm up --local 2 -d --port $up --base-port $base --no-logger
   expect 0 '*up*up*' ./dsm status
   expect 0 '*stopped*' ./dsm down
 fi
