@@ -12,6 +12,9 @@
  *                                                                   standard input), gives back, prints "released"
  *   key_only SHMKEY SEMKEY BLOCK_SIZE holdwrite BLOCK OFFSET TEXT   takes the guard, writes, prints "held", then as above
  *
+ *   key_only SHMKEY SEMKEY BLOCK_SIZE churn BLOCK                   prints "churning", then fills the block with one byte after
+ *                                                                   the other, slowly, a take each, until it is killed
+ *
  * A range takes all its guards, each once, in one semop: nothing is held while waiting. It never resizes, resets or
  * removes anything. The footer behind the data is not its business; OFFSET is only checked against the whole segment.
  *
@@ -52,7 +55,8 @@ static void usage(void) {
     fputs("usage: key_only SHMKEY SEMKEY BLOCK_SIZE (read|peek) OFFSET SIZE\n"
           "                                         write OFFSET TEXT\n"
           "                                         hold BLOCK\n"
-          "                                         holdwrite BLOCK OFFSET TEXT\n", stderr);
+          "                                         holdwrite BLOCK OFFSET TEXT\n"
+          "                                         churn BLOCK\n", stderr);
     exit(2);
 }
 
@@ -182,6 +186,19 @@ static void hold(const struct region *region, uint64_t block, const char *heldLi
     say("released");
 }
 
+static void churn(const struct region *region, uint64_t block) {
+    struct guards guards = {.count = 0};
+    volatile unsigned char *bytes = region->bytes + block * region->blockSize; /* byte by byte, for whoever looks too early */
+    checkRange(region, block * region->blockSize, region->blockSize);
+    addGuard(region, &guards, block);
+    say("churning");
+    for (unsigned char value = 1;; value++) {
+        take(region, &guards);
+        for (uint64_t i = 0; i < region->blockSize; i++) bytes[i] = value;
+        give(region, &guards);
+    }
+}
+
 int main(int argumentCount, char **arguments) {
     if (argumentCount < 6) usage();
     uint64_t shmKey = parseNumber(arguments[1], "SHMKEY");
@@ -208,6 +225,9 @@ int main(int argumentCount, char **arguments) {
     } else if (strcmp(command, "holdwrite") == 0 && restCount == 3) {
         struct region region = openRegion(shmKey, semKey, blockSize, 0);
         hold(&region, parseNumber(rest[0], "BLOCK"), "held", parseNumber(rest[1], "OFFSET"), rest[2]);
+    } else if (strcmp(command, "churn") == 0 && restCount == 1) {
+        struct region region = openRegion(shmKey, semKey, blockSize, 0);
+        churn(&region, parseNumber(rest[0], "BLOCK"));
     } else {
         usage();
     }

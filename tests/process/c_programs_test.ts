@@ -1,6 +1,8 @@
 /** Programs in C: one knows two keys and nothing else, one speaks classic, one the native dialect by hand. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, fail } from "@std/assert";
 import { connect } from "../../mod.ts";
+import { attachForLogger } from "../../lib/memory/open.ts";
+import { Picture } from "../../lib/memory/picture.ts";
 import { semaphoreState } from "../../lib/sys/semaphores.ts";
 import { compiled, have, Program, runCommand, TestCluster, TestServer, testWhere } from "../support/processes.ts";
 import type { Ran, TestServer as Server } from "../support/processes.ts";
@@ -102,6 +104,30 @@ testWhere(
     assertEquals((await runCommand(keyOnly(server, "read", 4096, 9))).stdout, "held over\n");
   },
 );
+
+testWhere(HAS_CC, NO_CC, "a checkpoint has each block of a key-only program whole", async () => {
+  // large, so that the writer is at work again when the picture comes to its block, the last one
+  const size = 16 * 1024 * 1024;
+  await using server = await TestServer.start(["--size", `${size}`, "--fill", "x"]);
+  await using writer = new Program(keyOnly(server, "churn", size / 4096 - 1));
+  await writer.saysOut(/^churning$/m);
+  const info = server.keys.withRegion((region) => {
+    return { shmid: region.memory.id, semid: region.guards.id, cookie: region.cookie };
+  });
+  using logged = attachForLogger(info ?? fail("there is no region"));
+  const seen = new Set<number>();
+  const image = new Uint8Array(size);
+  await until("pictures of ten different moments", async () => {
+    const picture = Picture.prepare(logged.region, logged.region.epochHeld + 1);
+    picture.cut();
+    picture.release();
+    await picture.copyNext(image, AbortSignal.timeout(10_000));
+    const block = image.subarray(size - 4096);
+    assertEquals(block, new Uint8Array(4096).fill(block[0] as number));
+    return seen.add(block[0] as number).size === 10;
+  });
+  await writer.kill();
+});
 
 function classic(cluster: TestCluster, args: readonly string[], stdin?: string): Promise<Ran> {
   return runCommand(
