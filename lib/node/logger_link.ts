@@ -164,6 +164,11 @@ export class LoggerLink {
     return header.fields;
   }
 
+  /** Keeps the master from taking any checkpoint until this link is closed. @throws SystemError naming it. */
+  async suspend(signal: AbortSignal): Promise<void> {
+    await this.#ask("suspend", {}, signal);
+  }
+
   /** Closes the connection: what is under way there is abandoned. */
   close(): Promise<void> {
     return this.#channel.close();

@@ -7,6 +7,7 @@ import { command } from "../../lib/cli/command.ts";
 import { print, say } from "../../lib/cli/output.ts";
 import { connect } from "../../lib/node/cluster.ts";
 import { restore as restoreInto } from "../../lib/node/restore.ts";
+import { suspendCheckpoints } from "../../lib/node/suspend_checkpoints.ts";
 import { isConfirmed, requireSomebody } from "./confirm.ts";
 import { Bar, DIRECTORY, NAME } from "./options.ts";
 
@@ -52,6 +53,7 @@ does not have becomes zero. Stop the programs that write before: what they write
       say("nothing was changed");
       return 1;
     }
+    await using _suspended = await suspendCheckpoints(shared.config);
     using bar = new Bar(`restore ${checkpoint.name}`);
     const { spaceSize, usedSize } = await restoreInto(cluster, checkpoint, bar);
     bar[Symbol.dispose]();

@@ -21,6 +21,10 @@ import {
   works,
 } from "../support/processes.ts";
 import type { Ran } from "../support/processes.ts";
+import { startLogger } from "../support/loggers.ts";
+import { until } from "../support/until.ts";
+import { parseEndpoint } from "../../lib/base/units.ts";
+import { suspendCheckpoints } from "../../lib/node/suspend_checkpoints.ts";
 import { seededTest } from "../support/seeded.ts";
 
 const KIB = 1024;
@@ -192,6 +196,32 @@ testWhere(
   },
 );
 
+Deno.test("while somebody restores, no checkpoint is taken; afterwards they are again", async () => {
+  await using dir = new TempDir();
+  await using cluster = await TestCluster.start({ servers: 1, withLoggerPorts: true });
+  await using _ = await startLogger(cluster, 0, true, "--dir", dir.path);
+  const take = (): Promise<Ran> => dsm(["checkpoint", "take", "--config", cluster.address]);
+  {
+    await using _ = await suspendCheckpoints(parseEndpoint(cluster.address));
+    const { code, stderr } = await take();
+    assertEquals(code, 1);
+    assertMatch(stderr, /has asked for no checkpoint to be taken, as a restore does/);
+  }
+  const taken = await until("the master to hear of the end", async () => {
+    const ran = await take();
+    return ran.code === 0 && ran;
+  });
+  await cluster.client(["fill", "0", "65536", "9"]);
+  const restored = await checkpoint(
+    dir,
+    ["restore", taken.stdout.trim().split("/").at(-1) ?? "", "-y"],
+    cluster.address,
+  );
+  assertEquals(restored.code, 0, restored.stderr);
+  assert((await spaceIn(cluster, 65536)).every((byte) => byte === 0));
+  assertEquals((await take()).code, 0);
+});
+
 // ---- what goes wrong while one is written
 
 const mayMount = works("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
@@ -231,7 +261,7 @@ testWhere(
       await using draft = await Draft.begin(dir.path, request);
       for (const server of large.keys()) await draft.startImage(server, false);
       const writing = assertRejects(() => draft.write(0, 0, large[0] as Memory), SystemError);
-      assertEquals((await assertRejects(() => draft.complete(request.servers), SystemError)).code, "ENOSPC");
+      await assertRejects(() => draft.complete(request.servers), SystemError, "server-0.img: ENOSPC");
       await writing;
       // the copy of a changed image does not fit either
       await Deno.writeFile(dir.file("ballast"), new Uint8Array(600 * KIB));
