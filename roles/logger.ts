@@ -9,6 +9,7 @@ import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { GlobalLogger } from "../lib/node/global_logger.ts";
 import { LocalLogger, SERVER_WAIT_MS_MAX } from "../lib/node/local_logger.ts";
+import { MASTER_SILENT_MS_MAX } from "../lib/node/logger_requests.ts";
 import { requireLoopback } from "../lib/node/loopback.ts";
 
 const EXIT_INTERRUPTED = 1;
@@ -56,8 +57,18 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
     // listening for signals comes first: whoever has read the readiness line may stop us at once
     const stopped = untilStopped();
     stopped.then((reason) => stopping.abort(new SystemError("logger", "ECANCELED", `stopping: ${reason}`)));
-    const request = { host: options.host, port, shmkey, semkey, waitMsMax: SERVER_WAIT_MS_MAX };
-    const started = LocalLogger.start(request, log, stopping.signal);
+    const started = LocalLogger.start(
+      {
+        host: options.host,
+        port,
+        shmkey,
+        semkey,
+        waitMsMax: SERVER_WAIT_MS_MAX,
+        masterSilentMsMax: MASTER_SILENT_MS_MAX,
+      },
+      log,
+      stopping.signal,
+    );
     await using local = await started.catch((error) => {
       if (stopping.signal.aborted) return undefined;
       throw error;

@@ -30,6 +30,8 @@ export interface LocalLoggerRequest {
   readonly semkey: number;
   /** How long to wait for the server, in ms. */
   readonly waitMsMax: number;
+  /** How long a master may say nothing in the middle of a checkpoint, in ms. */
+  readonly masterSilentMsMax: number;
 }
 
 /** A local logger that is attached and serves. */
@@ -56,7 +58,7 @@ export class LocalLogger implements AsyncDisposable {
     const host = await numericHost(request.host);
     const listener = listenDeno(host, request.port);
     const server = new LoggedServer({ ...request, server: { host, port: request.port - 1 } }, log);
-    const requests = new LoggerRequests(server, await Hasher.create());
+    const requests = new LoggerRequests(server, await Hasher.create(), request.masterSilentMsMax);
     const service = new LoggerService(server, requests);
     server.onLost = async () => {
       service.lost();

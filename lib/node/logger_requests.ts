@@ -2,7 +2,7 @@
  * Answers the native requests to a logger: its part in checkpoints, and, of the master, when they are taken.
  *
  *   - One checkpoint is under way at a time. It belongs to the connection that prepared it, and ends with that connection,
- *     or when its master is silent for MASTER_SILENT_MS_MAX.
+ *     or when its master is silent for too long.
  *   - Requests of one connection are answered one after the other, but for `take`, which may be long: `progress` overtakes
  *     it.
  */
@@ -22,7 +22,7 @@ import { LocalCheckpoint } from "./local_checkpoint.ts";
 import type { LoggedServer } from "./logged_server.ts";
 import { putBytes } from "./native_reply.ts";
 
-/** How long a master may say nothing in the middle of a checkpoint. */
+/** How long a master may say nothing in the middle of a checkpoint, unless asked otherwise. */
 export const MASTER_SILENT_MS_MAX = 30_000;
 
 /** What a master does beside its local logger's work. */
@@ -50,16 +50,18 @@ export class LoggerRequests {
   master: Master | undefined;
   readonly #server: LoggedServer;
   readonly #hasher: Hasher;
+  readonly #masterSilentMsMax: number;
   readonly #resumes = new Map<Link, () => void>();
   readonly #open = new Set<Link>();
   #known: KnownPictures | undefined;
   #underWay: UnderWay | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  /** @param server whose region the pictures are of. */
-  constructor(server: LoggedServer, hasher: Hasher) {
+  /** @param server whose region the pictures are of; @param masterSilentMsMax see the head of this file. */
+  constructor(server: LoggedServer, hasher: Hasher, masterSilentMsMax: number) {
     this.#server = server;
     this.#hasher = hasher;
+    this.#masterSilentMsMax = masterSilentMsMax;
   }
 
   /** Takes note of a connection. */
@@ -84,7 +86,7 @@ export class LoggerRequests {
 
   /** In how many ms a silent master is due to lose its checkpoint; Infinity when there is none. */
   nextTickMs(): number {
-    return this.#underWay ? Math.max(0, this.#underWay.heardMs + MASTER_SILENT_MS_MAX - nowMs()) : Infinity;
+    return this.#underWay ? Math.max(0, this.#underWay.heardMs + this.#masterSilentMsMax - nowMs()) : Infinity;
   }
 
   /** Ends the checkpoint of a master that was silent for too long. */

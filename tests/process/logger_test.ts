@@ -72,7 +72,14 @@ Deno.test("a second logger of one server is refused: the port is taken, or on an
 Deno.test("a logger without a server waits, says so once, and gives up with the command that starts it", async () => {
   const port = freePortPair("127.0.0.1");
   const lines: string[] = [];
-  const request = { host: "127.0.0.1", port: port + 1, shmkey: 7, semkey: 8, waitMsMax: 1_200 };
+  const request = {
+    host: "127.0.0.1",
+    port: port + 1,
+    shmkey: 7,
+    semkey: 8,
+    waitMsMax: 1_200,
+    masterSilentMsMax: 30_000,
+  };
   const error = await assertRejects(
     () => LocalLogger.start(request, (_, line) => lines.push(line), new AbortController().signal),
     SystemError,
