@@ -4,6 +4,7 @@ import config from "../../deno.json" with { type: "json" };
 import { linkNames } from "../../tools/install.ts";
 
 const COMPILE = decodeURIComponent(new URL("../../tools/compile.ts", import.meta.url).pathname);
+const SAMPLES = decodeURIComponent(new URL("../samples/checkpoint-1", import.meta.url).pathname);
 
 /** What a command said, and how it ended. */
 interface Said {
@@ -47,6 +48,15 @@ Deno.test("executable: one file, run in every way", async (test) => {
       assertEquals(await run("./dsm", ["--version"], { env, cwd: folder }), VERSION);
       const PATH = `${folder}:${Deno.env.get("PATH")}`;
       assertEquals(await run("sh", ["-c", "dsm --version"], { env: { ...env, PATH } }), VERSION);
+    });
+
+    await test.step("what it hashes with is inside it", async () => {
+      const args = ["checkpoint", "verify", "--dir", SAMPLES];
+      // a proxy that is not there: nothing can be fetched
+      const proxy = "http://127.0.0.1:1";
+      const said = await run(dsm, args, { env: { ...env, DENO_DIR: `${folder}/none`, HTTPS_PROXY: proxy } });
+      assertEquals([said.code, said.stdout], [0, ""], said.stderr);
+      assertMatch(said.stderr, /is sound/);
     });
 
     await test.step("arguments and exit status pass unchanged", async () => {
