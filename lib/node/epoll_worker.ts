@@ -14,7 +14,7 @@ import { Eventfd } from "../sys/epoll.ts";
 import { SharedMemory } from "../sys/shared_memory.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
-import type { MemoryServiceOptions } from "./memory_service.ts";
+import type { MemoryServiceOptions } from "./memory_host.ts";
 
 /** What the main thread tells it, once. */
 export interface WorkerStart {

@@ -9,22 +9,23 @@
  *   - No guard is held across a wait for a socket: what a peer does not take at once is copied.
  *   - What a request does to the region is in request_server.ts; what is not about its bytes in control_server.ts.
  */
-import { nowMs } from "../base/clock.ts";
 import { invariant } from "../base/assert.ts";
 import { ProtocolError } from "../base/errors.ts";
 import type { GuardPlan } from "../memory/guards.ts";
 import type { Region } from "../memory/region.ts";
-import { yieldProcessor } from "../sys/host.ts";
 import type { Inbox } from "../net/inbox.ts";
 import type { Link, Service } from "../net/transport.ts";
 import { isClassicStart } from "../wire/classic.ts";
 import type { Header } from "../wire/frame.ts";
 import { MAGIC } from "../wire/messages.ts";
 import { ControlServer } from "./control_server.ts";
+import { Conversation } from "./conversation.ts";
+import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
 import { MemoryRequest, Operation, Parsed, RequestParser } from "./memory_requests.ts";
 import { startsNative } from "./native_hello.ts";
 import { INLINE_SIZE_MAX, RequestServer } from "./request_server.ts";
-import type { Session } from "./sessions.ts";
+import { ServedGuards } from "./served_guards.ts";
+import { WaitingRoom } from "./waiting_room.ts";
 
 /** Requests served under one take. */
 const BATCH_COUNT_MAX = 512;
@@ -34,73 +35,12 @@ const BATCH_SIZE_MAX = 1024 * 1024;
 const TOGETHER_COUNT_MAX = 64;
 /** Takes tried for one frame in a row. */
 const TRIES_MAX = 3;
-/**
- * How long a frame is tried again in every round before it is parked. Whoever holds a guard gives it back within
- * microseconds as a rule, and the way over another thread takes longer than that.
- */
-const TRY_MS_MAX = 0.5;
-/** How long a connection that carries no epoch is held after a cut, until every server has made it. */
-const RELEASE_MS_MAX = 1_000;
-/** How often it is looked at whether it has. */
-const RELEASE_RETRY_MS = 2;
-/** How often a read that finds no room for its reply is tried again. */
-const ROOM_RETRY_MS = 10;
-
-/** What the service needs from the process it runs in. */
-export interface MemoryHost {
-  /** Takes the guards of `plan` on another thread, however long it takes, and then calls `taken` on this one. */
-  takeInBackground(plan: GuardPlan, taken: () => void): void;
-  /** A line for the log. */
-  log(level: "debug" | "info" | "warn" | "error", message: string): void;
-  /** The region is lost; nothing more can be served. */
-  lost(): void;
-}
-
-/** How the service is to behave. */
-export interface MemoryServiceOptions {
-  /** Which transport carries it, for those who ask. */
-  readonly transport: "epoll" | "deno";
-  /** How long each operation keeps its guards, for a lecture hall; 0: not at all. */
-  readonly holdMs: number;
-}
-
-/** Where a connection stands with its next request. */
-type Standing =
-  /** It is served as it comes. */
-  | "ready"
-  /** Parked: its guards are being waited for. */
-  | "waiting"
-  /** Its guards are held; it is served when `dueMs` comes. */
-  | "holding"
-  /** Its guards are held; it is served at once. */
-  | "granted"
-  /** It holds nothing and is tried again when `dueMs` comes. */
-  | "retrying";
-
-class Conversation {
-  dialect: "unknown" | "native" | "classic" = "unknown";
-  standing: Standing = "ready";
-  session: Session | undefined;
-  dueMs = 0;
-  /** Since when its next request is tried in vain; 0 when it is not. */
-  triedSinceMs = 0;
-  /** Which cut it waits for to be made everywhere, and since when. */
-  heldEpoch = 0;
-  /** See heldEpoch. */
-  heldSinceMs = 0;
-  isOver = false;
-  #plan: GuardPlan | undefined;
-
-  /** The guards of the parked request; made when there is one, so that an idle connection stays small. */
-  planOf(region: Region): GuardPlan {
-    return this.#plan ??= region.guards.plan();
-  }
-}
 
 /** A memory server's side of every connection. */
 export class MemoryService implements Service {
   readonly #region: Region;
-  readonly #host: MemoryHost;
+  readonly #guards: ServedGuards;
+  readonly #waiting: WaitingRoom;
   readonly #options: MemoryServiceOptions;
   readonly #parser = new RequestParser();
   readonly #requests = Array.from({ length: BATCH_COUNT_MAX }, () => new MemoryRequest());
@@ -108,19 +48,16 @@ export class MemoryService implements Service {
   readonly #single: GuardPlan;
   readonly #server: RequestServer;
   readonly #control: ControlServer;
-  /** Links whose conversation has a `dueMs`. */
-  readonly #timed = new Set<Link>();
   #connectionCount = 0;
-  #waitCount = 0;
-  #isLost = false;
   /** Only there so that what is fetched ahead is not optimised away. */
   #fetched = 0;
 
   /** @param region mapped and served by this process. */
   constructor(region: Region, host: MemoryHost, options: MemoryServiceOptions) {
     this.#region = region;
-    this.#host = host;
     this.#options = options;
+    this.#guards = new ServedGuards(region, host);
+    this.#waiting = new WaitingRoom(region, this.#guards, host, options);
     this.#plan = region.guards.plan();
     this.#single = region.guards.plan();
     this.#server = new RequestServer(region);
@@ -130,7 +67,7 @@ export class MemoryService implements Service {
       connectionCount: this.#connectionCount,
       operationCount: this.#server.operationCount,
       byteCount: this.#server.byteCount,
-      waitCount: this.#waitCount,
+      waitCount: this.#waiting.parkedCount,
     }));
     region.onSuspect = (block) => {
       host.log(
@@ -150,10 +87,8 @@ export class MemoryService implements Service {
   closed(link: Link): void {
     const talk = link.state as Conversation;
     this.#connectionCount--;
-    talk.isOver = true;
     this.#server.watch.forget(link);
-    this.#timed.delete(link);
-    if (talk.standing === "holding" || talk.standing === "granted") this.#give(talk.planOf(this.#region));
+    this.#waiting.leave(link, talk);
     if (talk.session) this.#control.end(talk.session, link);
   }
 
@@ -166,7 +101,7 @@ export class MemoryService implements Service {
     start: number = 0,
   ): number {
     const talk = link.state as Conversation;
-    if (this.#isLost) return size;
+    if (this.#guards.isLost) return size;
     let at = talk.dialect === "unknown" ? this.#recognise(talk, bytes, start, size) : start;
     if (talk.dialect === "unknown") return at;
     while (at < size && !link.isBlocked && (talk.standing === "ready" || talk.standing === "granted")) {
@@ -195,7 +130,7 @@ export class MemoryService implements Service {
    */
   receivedTogether(inbox: Inbox): void {
     if (this.#options.holdMs > 0) return;
-    for (let next = 0; next < inbox.count && !this.#isLost;) next = this.#serveTogether(inbox, next);
+    for (let next = 0; next < inbox.count && !this.#guards.isLost;) next = this.#serveTogether(inbox, next);
   }
 
   #serveTogether(inbox: Inbox, first: number): number {
@@ -211,8 +146,7 @@ export class MemoryService implements Service {
     }
     if (count === 0) return next;
     this.#fetchAhead(count);
-    const taken = this.#region.guards.tryTake(plan);
-    if (taken === "gone") this.#lost(0);
+    const taken = this.#guards.tryTake(plan);
     if (taken === "done") this.#servePlain(inbox, count);
     return next;
   }
@@ -247,7 +181,7 @@ export class MemoryService implements Service {
       }
       if (i + 1 === count || (this.#requests[i + 1] as MemoryRequest).from !== request.from) link.endReplies();
     }
-    this.#give(this.#plan);
+    this.#guards.give(this.#plan);
     if (writes && this.#server.watch.size > 0) this.#server.watch.compare();
   }
 
@@ -297,7 +231,7 @@ export class MemoryService implements Service {
         return at;
       }
       if (request.size > INLINE_SIZE_MAX && !link.hasRoomFor(request.size)) {
-        if (count === 0) this.#retryLater(link, talk);
+        if (count === 0) this.#waiting.awaitRoom(link, talk);
         break;
       }
       this.#region.planRange(plan, request.offset, request.size);
@@ -324,15 +258,18 @@ export class MemoryService implements Service {
     count: number,
   ): number {
     this.#fetchAhead(count);
-    const taken = this.#region.guards.tryTake(this.#plan);
-    if (taken === "gone") return this.#lost(start);
+    const taken = this.#guards.tryTake(this.#plan);
+    if (taken === "gone") return start;
     if (this.#options.holdMs > 0) {
-      if (taken === "done") this.#hold(link, talk, this.#plan);
-      else this.#park(link, talk, this.#plan);
+      if (taken === "done") this.#waiting.hold(link, talk, this.#plan);
+      else this.#waiting.park(link, talk, this.#plan);
       return start;
     }
     if (taken === "again") return this.#serveOneByOne(link, talk, bytes, view, start, count);
-    if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, this.#plan, start);
+    if (this.#waiting.mustAwaitRelease(talk)) {
+      this.#waiting.awaitRelease(link, talk, this.#plan);
+      return start;
+    }
     talk.triedSinceMs = 0;
     let end = start;
     for (let i = 0; i < count && !link.isBlocked; i++) {
@@ -340,7 +277,7 @@ export class MemoryService implements Service {
       this.#server.serve(link, talk.session, request, bytes, view);
       end = request.end;
     }
-    this.#give(this.#plan);
+    this.#guards.give(this.#plan);
     return end;
   }
 
@@ -369,18 +306,21 @@ export class MemoryService implements Service {
       const plan = this.#single;
       plan.clear();
       this.#region.planRange(plan, request.offset, request.size);
-      let taken = this.#region.guards.tryTake(plan);
-      for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = this.#region.guards.tryTake(plan);
-      if (taken === "gone") return this.#lost(end);
+      let taken = this.#guards.tryTake(plan);
+      for (let tries = 1; taken === "again" && tries < TRIES_MAX; tries++) taken = this.#guards.tryTake(plan);
+      if (taken === "gone") return end;
       if (taken === "again") {
         if (end > start) talk.triedSinceMs = 0;
-        this.#tryAgainOrPark(link, talk, plan);
+        this.#waiting.tryAgain(link, talk, plan);
         return end;
       }
-      if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, plan, end);
+      if (this.#waiting.mustAwaitRelease(talk)) {
+        this.#waiting.awaitRelease(link, talk, plan);
+        return end;
+      }
       talk.triedSinceMs = 0;
       this.#server.serve(link, talk.session, request, bytes, view);
-      this.#give(plan);
+      this.#guards.give(plan);
       end = request.end;
     }
     return end;
@@ -397,99 +337,16 @@ export class MemoryService implements Service {
     const request = this.#requests[0] as MemoryRequest;
     const parsed = this.#parse(talk, bytes, view, at, size, request);
     invariant(parsed === Parsed.request, "the request that was parked is still first");
-    if (this.#mustAwaitRelease(talk)) return this.#awaitRelease(link, talk, talk.planOf(this.#region), at);
+    if (this.#waiting.mustAwaitRelease(talk)) {
+      this.#waiting.awaitRelease(link, talk, talk.planOf(this.#region));
+      return at;
+    }
     this.#server.serve(link, talk.session, request, bytes, view);
-    this.#give(talk.planOf(this.#region));
+    this.#guards.give(talk.planOf(this.#region));
     talk.standing = "ready";
     link.flush();
     this.#server.watch.compare();
     return request.end;
-  }
-
-  /** Whether its guards have to be given back because a cut has been made here and maybe not elsewhere. */
-  #mustAwaitRelease(talk: Conversation): boolean {
-    return this.#region.isCutUnreleased && talk.dialect === "classic";
-  }
-
-  /** Gives back the guards and tries again in a moment. Whoever was held too long goes on, and voids the checkpoint. */
-  #awaitRelease(link: Link, talk: Conversation, plan: GuardPlan, result: number): number {
-    this.#give(plan);
-    const now = nowMs();
-    const epoch = this.#region.epochHeld;
-    if (talk.heldEpoch !== epoch) {
-      talk.heldEpoch = epoch;
-      talk.heldSinceMs = now;
-    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX && this.#region.isCutUnreleased) {
-      this.#host.log(
-        "warn",
-        `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`,
-      );
-      this.#region.voidEpoch(epoch);
-    }
-    this.#delay(link, talk, "retrying", RELEASE_RETRY_MS);
-    return result;
-  }
-
-  #tryAgainOrPark(link: Link, talk: Conversation, plan: GuardPlan): void {
-    const now = nowMs();
-    if (talk.triedSinceMs === 0) talk.triedSinceMs = now;
-    if (now - talk.triedSinceMs < TRY_MS_MAX) return this.#delay(link, talk, "retrying", 0);
-    talk.triedSinceMs = 0;
-    this.#park(link, talk, plan);
-  }
-
-  #park(link: Link, talk: Conversation, plan: GuardPlan): void {
-    this.#waitCount++;
-    talk.planOf(this.#region).copyFrom(plan);
-    talk.standing = "waiting";
-    link.pause();
-    this.#host.takeInBackground(talk.planOf(this.#region), () => {
-      if (talk.isOver) return this.#give(talk.planOf(this.#region));
-      if (this.#options.holdMs > 0) return this.#hold(link, talk, talk.planOf(this.#region));
-      this.#grant(link, talk);
-    });
-  }
-
-  /** Its guards are held: it is served at once, or tries again when its peer has taken the replies before it. */
-  #grant(link: Link, talk: Conversation): void {
-    if (link.isBlocked) this.#give(talk.planOf(this.#region));
-    talk.standing = link.isBlocked ? "ready" : "granted";
-    link.resume();
-  }
-
-  #hold(link: Link, talk: Conversation, plan: GuardPlan): void {
-    if (plan !== talk.planOf(this.#region)) talk.planOf(this.#region).copyFrom(plan);
-    this.#delay(link, talk, "holding", this.#options.holdMs);
-  }
-
-  #retryLater(link: Link, talk: Conversation): void {
-    this.#delay(link, talk, "retrying", ROOM_RETRY_MS);
-  }
-
-  #delay(link: Link, talk: Conversation, standing: Standing, ms: number): void {
-    talk.standing = standing;
-    talk.dueMs = nowMs() + ms;
-    this.#timed.add(link);
-    link.pause();
-  }
-
-  #give(plan: GuardPlan): void {
-    const given = this.#region.guards.give(plan);
-    if (given === "gone") this.#lost(0);
-    else if (given === "again") {
-      this.#host.log(
-        "error",
-        "a guard this server held was given by somebody else: a program uses this semaphore set wrongly",
-      );
-    }
-  }
-
-  #lost(result: number): number {
-    if (!this.#isLost) {
-      this.#isLost = true;
-      this.#host.lost();
-    }
-    return result;
   }
 
   /** Parses a request behind others: undefined when it breaks the protocol, which is said once they have been served. */
@@ -530,31 +387,13 @@ export class MemoryService implements Service {
 
   /** See {@linkcode Service}. */
   nextTickMs(): number {
-    let next = this.#server.watch.nextMs();
-    if (this.#timed.size === 0) return next;
-    const now = nowMs();
-    for (const link of this.#timed) next = Math.min(next, Math.max(0, (link.state as Conversation).dueMs - now));
-    return next;
+    return Math.min(this.#server.watch.nextMs(), this.#waiting.nextTickMs());
   }
 
   /** See {@linkcode Service}. */
   tick(): void {
     this.#region.forgetShadow();
     this.#server.watch.compare();
-    const now = nowMs();
-    let retries = false;
-    for (const link of this.#timed) {
-      const talk = link.state as Conversation;
-      if (talk.dueMs > now) continue;
-      this.#timed.delete(link);
-      retries ||= talk.triedSinceMs > 0;
-      if (talk.standing === "holding") this.#grant(link, talk);
-      else {
-        talk.standing = "ready";
-        link.resume();
-      }
-    }
-    // whoever holds the guards may be waiting for this very processor
-    if (retries) yieldProcessor();
+    this.#waiting.tick();
   }
 }

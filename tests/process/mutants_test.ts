@@ -80,7 +80,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: "11: who carries no epoch waits until every server has made the cut",
-    file: "lib/node/memory_service.ts",
+    file: "lib/node/waiting_room.ts",
     from: `return this.#region.isCutUnreleased && talk.dialect === "classic";`,
     to: `return talk.dialect !== "classic" && talk.dialect === "classic";`,
     paths: ["classic"],
