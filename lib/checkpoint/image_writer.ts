@@ -160,7 +160,9 @@ async function copyImage(path: string, into: FileHandle, size: number): Promise<
       for (let offset = copiedEnd; offset < range.end;) {
         const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, range.end - offset), offset);
         if (bytesRead === 0) throw new CheckpointError(`${path} became shorter while it was copied`);
-        await writeAll(into, offset, buffer.subarray(0, bytesRead));
+        for (const run of runsToWrite(offset, buffer.subarray(0, bytesRead))) {
+          await writeAll(into, run.offset, run.bytes);
+        }
         offset += bytesRead;
       }
     }

@@ -16,8 +16,8 @@ export interface NameParts {
 
 const NAME = /^(\d{4}-\d\d-\d\dT)(\d\d)-(\d\d)-(\d\dZ)-(\d{1,10})$/;
 const TEMPORARY = /^\.tmp-(\d+)-(\d*)-(.*)-[^-]*$/;
-/** A temporary directory of a host we cannot ask is given up after a day without a change. */
-const FOREIGN_AGE_MS_MAX = 24 * 60 * 60 * 1000;
+/** A temporary directory of a process we cannot ask about is given up after a day without a change. */
+const UNKNOWN_AGE_MS_MAX = 24 * 60 * 60 * 1000;
 
 /** The name of the checkpoint of `epoch` that was taken at `timeMs`, ms since 1970. */
 export function checkpointName({ timeMs, epoch }: NameParts): string {
@@ -40,6 +40,7 @@ export function temporaryPrefix(): string {
 export function isLeftover(name: string, changedMs: number, nowMs: number): boolean {
   const [, pid, started, host] = TEMPORARY.exec(name) ?? [];
   if (pid === undefined) return false;
-  if (host !== Deno.hostname()) return nowMs - changedMs > FOREIGN_AGE_MS_MAX;
-  return startOf(Number(pid)) !== started;
+  // of another host, or one of the two has no /proc
+  const isUnknown = host !== Deno.hostname() || started === "" || startOf(Deno.pid) === "";
+  return isUnknown ? nowMs - changedMs > UNKNOWN_AGE_MS_MAX : startOf(Number(pid)) !== started;
 }
