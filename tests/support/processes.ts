@@ -12,7 +12,10 @@ import { Region } from "../../lib/memory/region.ts";
 import { findSet, removeSet } from "../../lib/sys/semaphores.ts";
 import { libc } from "../../lib/sys/libc.ts";
 import { findSegment, removeSegment, SharedMemory } from "../../lib/sys/shared_memory.ts";
+import { ROOT, TempDir } from "./machine.ts";
 import { until, within } from "./until.ts";
+
+export { have, ROOT, TempDir, testWhere, works } from "./machine.ts";
 
 const READY_MS_MAX = 20_000;
 const EXIT_MS_MAX = 15_000;
@@ -20,9 +23,6 @@ const RUN_MS_MAX = 30_000;
 
 // loaded before any test begins, so that none is blamed for the library it leaves loaded
 libc();
-
-/** The repository's root, with a slash at its end. */
-export const ROOT: string = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 
 /** The command line of dsm with `args`. */
 export function dsmCommand(...args: string[]): string[] {
@@ -221,22 +221,7 @@ export function dsm(
   return runCommand(dsmCommand(...args), options);
 }
 
-// ---- directories and keys
-
-/** A directory of this test's own. */
-export class TempDir implements AsyncDisposable {
-  readonly path: string;
-  constructor() {
-    this.path = Deno.makeTempDirSync({ prefix: "dsm-test-" });
-  }
-  /** The path of a file in it. */
-  file(name: string): string {
-    return `${this.path}/${name}`;
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
-  }
-}
+// ---- keys
 
 /** Two System V keys of this test's own; what is left under them goes when they do. */
 export class Keys implements Disposable {
@@ -425,32 +410,7 @@ export async function writeConfig(file: string, addresses: readonly string[]): P
   await Deno.writeTextFile(file, [`${addresses.length}`, ...addresses, ""].join("\n"));
 }
 
-// ---- what this machine has
-
-/** Whether a program of that name can be run. */
-export function have(program: string): boolean {
-  try {
-    return new Deno.Command("which", { args: [program], stdout: "null", stderr: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
-/** Whether `command` works here, such as one that makes a namespace. */
-export function works(...command: string[]): boolean {
-  const [program = "", ...args] = command;
-  try {
-    return new Deno.Command(program, { args, stdout: "null", stderr: "null", stdin: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
-/** Registers a test that needs something of this machine; where that is not there a line says so. */
-export function testWhere(isThere: boolean, lacking: string, name: string, run: () => Promise<void>): void {
-  if (!isThere) console.log(`skipped: ${name} (${lacking})`);
-  Deno.test({ name, ignore: !isThere, fn: run });
-}
+// ---- programs in C
 
 let builds: TempDir | undefined;
 

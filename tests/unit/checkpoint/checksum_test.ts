@@ -1,7 +1,7 @@
 /** Checksums: XXH128 as everybody else computes it. */
 import { assertEquals } from "@std/assert";
 import { CHECKED_SIZE, CHECKSUM_SIZE, Hasher } from "../../../lib/checkpoint/checksum.ts";
-import { have } from "../../support/processes.ts";
+import { have } from "../../support/machine.ts";
 
 Deno.test("a checksum is XXH128 with seed 0, most significant byte first", async () => {
   const hasher = await Hasher.create();

@@ -7,7 +7,7 @@ import { SpaceReader } from "../../../lib/checkpoint/space_reader.ts";
 import { isZero, runsToWrite, usedSizeOf } from "../../../lib/checkpoint/zeros.ts";
 import { spaceOf, sparseMemory, writeFull } from "../../support/checkpoints.ts";
 import type { Memory } from "../../support/checkpoints.ts";
-import { TempDir } from "../../support/processes.ts";
+import { HAS_FFI, TempDir } from "../../support/machine.ts";
 import { seededTest } from "../../support/seeded.ts";
 
 const MIB = 1024 * 1024;
@@ -65,7 +65,7 @@ seededTest("a space is read in parts, in extents and at any address, over server
     sparse.set(bytes, address);
     extentsSize += bytes.length;
   }
-  assert(extentsSize < space.length, "the holes are skipped");
+  assert(extentsSize < space.length || !HAS_FFI, "the holes are skipped");
   for (const seen of [whole, sparse]) assert(seen.every((byte, at) => byte === space[at]));
 
   for (let times = 0; times < 50; times++) {

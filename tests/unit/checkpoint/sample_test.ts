@@ -4,7 +4,7 @@ import { openCheckpoint } from "../../../lib/checkpoint/store.ts";
 import { SpaceReader } from "../../../lib/checkpoint/space_reader.ts";
 import { verify } from "../../../lib/checkpoint/verify.ts";
 import { encodeManifest } from "../../../lib/checkpoint/manifest.ts";
-import { have, ROOT, TempDir } from "../../support/processes.ts";
+import { have, ROOT, TempDir } from "../../support/machine.ts";
 
 const SAMPLE = `${ROOT}tests/samples/checkpoint-1/2026-11-21T09-08-07Z-7`;
 

@@ -11,7 +11,7 @@ import {
 } from "../../../lib/checkpoint/store.ts";
 import { verify } from "../../../lib/checkpoint/verify.ts";
 import { flipBit, START_MS, writeFull, writeIncremental } from "../../support/checkpoints.ts";
-import { TempDir } from "../../support/processes.ts";
+import { TempDir } from "../../support/machine.ts";
 
 const memories = [new Uint8Array(4096).fill(1)];
 

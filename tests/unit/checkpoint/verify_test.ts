@@ -5,7 +5,7 @@ import { soundCheckpoint, soundImage } from "../../../lib/checkpoint/choose.ts";
 import { describe, verify } from "../../../lib/checkpoint/verify.ts";
 import type { Finding } from "../../../lib/checkpoint/verify.ts";
 import { flipBit, sparseMemory, writeFull } from "../../support/checkpoints.ts";
-import { TempDir } from "../../support/processes.ts";
+import { TempDir } from "../../support/machine.ts";
 import { seededTest } from "../../support/seeded.ts";
 
 const KIB = 1024;
