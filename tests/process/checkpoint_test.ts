@@ -164,7 +164,10 @@ for (const phase of PHASES) {
         await logged.logger(1).kill();
       },
     });
+    const startMs = performance.now();
     const outcome = await master.logger.take().catch((error) => error);
+    // with its connection the checkpoint is over: nobody waits for an answer that cannot come
+    if (phase !== "survey" && phase !== "prepare") assert(performance.now() - startMs < 4_000);
     if (phase === "complete") assertEquals(await verify(outcome.directory), []);
     else {
       assert(outcome instanceof DsmError, `${outcome}`);
@@ -212,6 +215,24 @@ for (const phase of PHASES) {
     assertEquals(left, [".epoch", directory.slice(directory.lastIndexOf("/") + 1)]);
   });
 }
+
+Deno.test("a server stopped in the middle of a picture: its logger lets go of the memory, and lives", async () => {
+  await using logged = await LoggedCluster.start({ servers: 1 });
+  const server = logged.cluster.server(0);
+  let isFirst = true;
+  await using master = logged.master({
+    onPhase: async (phase) => {
+      if (phase !== "gather" || !isFirst) return;
+      isFirst = false;
+      await server.program.stop();
+      await logged.logger(0).saysErr(/is gone: .*waiting for it to come back/);
+    },
+  });
+  await master.fails();
+  assertEquals((await server.restart()).fields["start"], "fresh");
+  await until("a checkpoint", () => master.take().then(() => true, () => false));
+  assertEquals(logged.logger(0).hasExited, false);
+});
 
 function startMaster({ cluster }: LoggedCluster, phase: string): Program {
   const program = `${ROOT}tests/process/programs/master.ts`;
