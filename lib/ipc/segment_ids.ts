@@ -1,0 +1,84 @@
+/**
+ * The ids of segments, made as Linux makes them (ipc/util.c, `ipc_idr_alloc`): id = sequence * 32,768 + index.
+ *
+ *   - Indexes are handed out in a circle, and the sequence grows each time the circle begins anew: an id comes back after
+ *     65,535 rounds at the earliest. So a stale id finds no segment, rather than somebody else's.
+ *   - The circle has 64 places, or half as many again as there are segments. SHM_STAT goes through them.
+ *   - An index is taken by at most one id.
+ */
+import { invariant } from "../base/assert.ts";
+
+/** How many indexes there can be: IPCMNI. */
+export const INDEX_COUNT = 32_768;
+const CIRCLE_MIN = 64;
+const SEQUENCE_COUNT = 65_535;
+/** The largest id. */
+export const ID_MAX = (SEQUENCE_COUNT - 1) * INDEX_COUNT + INDEX_COUNT - 1;
+
+/** Where the circle stands; with the ids in use, all there is to know. */
+export interface Circle {
+  /** The sequence number of the latest id. */
+  readonly sequence: number;
+  /** The index of the latest id; -1 before the first. */
+  readonly lastIndex: number;
+}
+
+/** See the head of this file. */
+export class SegmentIds {
+  readonly #idByIndex = new Map<number, number>();
+  #circle: Circle;
+
+  /** Ids that go on from `circle`, none of them in use yet. */
+  constructor(circle: Circle = { sequence: 0, lastIndex: -1 }) {
+    this.#circle = circle;
+  }
+
+  /** Where the circle stands. */
+  get circle(): Circle {
+    return this.#circle;
+  }
+
+  /** How many ids are in use. */
+  get count(): number {
+    return this.#idByIndex.size;
+  }
+
+  /** A new id; there must be an index left. */
+  take(): number {
+    const index = this.#freeIndex();
+    const isNewRound = index <= this.#circle.lastIndex;
+    const sequence = (this.#circle.sequence + Number(isNewRound)) % SEQUENCE_COUNT;
+    this.#circle = { sequence, lastIndex: index };
+    const id = sequence * INDEX_COUNT + index;
+    this.#idByIndex.set(index, id);
+    return id;
+  }
+
+  #freeIndex(): number {
+    const end = Math.min(Math.max(Math.floor(this.count * 3 / 2), CIRCLE_MIN), INDEX_COUNT);
+    const start = this.#circle.lastIndex + 1;
+    for (let index = start; index < end; index++) if (!this.#idByIndex.has(index)) return index;
+    for (let index = 0; index < Math.min(start, end); index++) if (!this.#idByIndex.has(index)) return index;
+    throw new RangeError("no index is left");
+  }
+
+  /** Takes the very `id`, of a table that is read back. @returns whether its index was free. */
+  claim(id: number): boolean {
+    const index = id % INDEX_COUNT;
+    if (this.#idByIndex.has(index)) return false;
+    this.#idByIndex.set(index, id);
+    return true;
+  }
+
+  /** Gives `id` back, which must be in use. */
+  release(id: number): void {
+    const index = id % INDEX_COUNT;
+    invariant(this.#idByIndex.get(index) === id, `id ${id} is in use`);
+    this.#idByIndex.delete(index);
+  }
+
+  /** The id at `index`. As with Linux only the index's part of `index` counts, so an id will do as well. */
+  at(index: number): number | undefined {
+    return this.#idByIndex.get(index % INDEX_COUNT);
+  }
+}
