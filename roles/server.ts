@@ -1,5 +1,6 @@
 /** `dsm server`: a memory server. */
 import { UsageError } from "../lib/base/errors.ts";
+import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
@@ -22,7 +23,8 @@ export const server = command({
   details:
     `The region lies in System V shared memory (SHMKEY) guarded by a semaphore set (SEMKEY). A server that is killed loses
 nothing: the next one started with the same keys takes the bytes over. Stopped in order (Ctrl-C, SIGTERM, or a line on
-standard input) it removes both, unless --keep.`,
+standard input) it removes both, unless --keep. --restore is for memory that is made anew: bytes that a dead server left
+are never overwritten.`,
   examples: [
     ["dsm server", "port 9734, keys 1238 and 1234, 64 MiB"],
     ["dsm server 9734 1238 1234", "the same, as the first ancestor wrote it"],
@@ -30,6 +32,7 @@ standard input) it removes both, unless --keep.`,
       "dsm server 9734 1238 1234 --size 10 --block-size 2 --fill -",
       "the ancestor's own region: 10 bytes in blocks of 2",
     ],
+    ["dsm server 9734 1238 1234 --restore latest", "begin with its image in the newest of ./checkpoints"],
     ["dsm server 0 0 0 --size 1GiB", "a port of the kernel's choice, private keys"],
   ],
   args: {
@@ -56,6 +59,14 @@ standard input) it removes both, unless --keep.`,
       about: "close a client that does not take its replies for that long",
       default: STALL_MS_MAX,
     },
+    restore: { kind: "string", about: "begin with this checkpoint's image: a name, or latest", optional: true },
+    dir: { kind: "string", about: "where the checkpoints are", default: DEFAULT_DIRECTORY },
+    image: {
+      kind: "integer",
+      about: "which of its images; unless given, the one of this server's address",
+      optional: true,
+      min: 0,
+    },
     keep: { kind: "boolean", about: "leave memory and semaphores when stopped, for the next server" },
   },
   async run({ port, shmkey, semkey }, options, shared) {
@@ -76,6 +87,9 @@ standard input) it removes both, unless --keep.`,
       transport: options.transport,
       holdMs: options.hold,
       stallMsMax: options.stall,
+      ...(options.restore === undefined
+        ? {}
+        : { restore: { directory: options.dir, name: options.restore, index: options.image } }),
     }, log);
     readiness("server", { host: memory.host, port: memory.port }, {
       shmkey,

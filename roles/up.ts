@@ -13,6 +13,7 @@ import type { ClusterPlan } from "../lib/launch/local_cluster.ts";
 import { requireLoopback } from "../lib/node/loopback.ts";
 import { detach } from "./cluster/detach.ts";
 import { planFromFile, planLocal } from "./cluster/plan.ts";
+import { prepareRestore } from "./cluster/prepare_restore.ts";
 
 const EXIT_INTERRUPTED = 1;
 
@@ -39,6 +40,7 @@ A role that dies is told of, with the command that starts it again; of a server 
     ["dsm up", "the servers of ./config.txt, config server on 9740"],
     ["dsm up --local 3", "three servers on ports 9800, 9802, 9804"],
     ["dsm up --local 3 --period 10s --keep 5", "a checkpoint every ten seconds, the newest five are kept"],
+    ["dsm up --local 2 --restore latest", "begin with the newest checkpoint, of however many servers it was"],
     ["dsm up --local 3 -d; dsm down", "in the background, and its end"],
   ],
   args: {
@@ -66,7 +68,8 @@ A role that dies is told of, with the command that starts it again; of a server 
     },
     logger: { kind: "boolean", about: "a logger for each server; without them no checkpoint is taken", default: true },
     period: { kind: "time", about: "from one checkpoint's start to the next's", default: 100_000, min: 1 },
-    dir: { kind: "string", about: "where checkpoints go", default: DEFAULT_DIRECTORY },
+    restore: { kind: "string", about: "begin with this checkpoint: a name, or latest", optional: true },
+    dir: { kind: "string", about: "where checkpoints are", default: DEFAULT_DIRECTORY },
     keep: { kind: "integer", about: "keep the newest N checkpoints only", optional: true, min: 1 },
     insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
   },
@@ -79,10 +82,11 @@ A role that dies is told of, with the command that starts it again; of a server 
       ? await planFromFile(file ?? "config.txt", options)
       : planLocal(options.local, options);
     for (const server of plan.servers) requireLoopback(server.host, options.insecure);
-    const { port, insecure } = options;
+    const { port, insecure, restore, dir } = options;
     return await serve({ ...plan, masterOptions: options.logger ? masterOptions(options) : undefined }, {
       port,
       options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat, ...(insecure ? ["--insecure"] : [])],
+      onServing: restore === undefined ? async () => {} : await prepareRestore(dir, restore, plan.servers),
     });
   },
 });
@@ -93,7 +97,7 @@ function masterOptions({ period, dir, keep }: { period: number; dir: string; kee
 
 async function serve(
   plan: Pick<ClusterPlan, "file" | "servers" | "masterOptions">,
-  { port, options }: { port: number; options: readonly string[] },
+  { port, options, onServing }: Pick<ClusterPlan, "options" | "onServing"> & { readonly port: number },
 ): Promise<number> {
   const onLine = tagger();
   const interrupted = new AbortController();
@@ -106,6 +110,7 @@ async function serve(
       ...plan,
       config: { host: "127.0.0.1", port },
       options,
+      onServing,
       onLine,
       onDeath: (name, how, restart) => onLine(name, `ended: ${how}; start it again: ${restart}`),
     }, interrupted.signal);

@@ -37,6 +37,8 @@ export interface ClusterPlan {
   readonly config: { readonly host: string; readonly port: number };
   /** The servers, in the order of the space. */
   readonly servers: readonly ServerPlan[];
+  /** Called with the config server's `host:port` once the servers serve, before there is a logger. */
+  readonly onServing: (config: string) => Promise<void>;
   /** Options of the global logger, which is the first server's; undefined: no loggers. */
   readonly masterOptions: readonly string[] | undefined;
   /** Options for every role. */
@@ -74,6 +76,8 @@ export class LocalCluster implements AsyncDisposable {
       const servers = await Promise.all(plan.servers.map((server) => cluster.#startServer(server)));
       signal?.throwIfAborted();
       await cluster.#startConfig(plan.file ?? await cluster.#writeConfig(servers));
+      signal?.throwIfAborted();
+      await plan.onServing(cluster.config);
       signal?.throwIfAborted();
       await cluster.#startLoggers(servers);
       return cluster;

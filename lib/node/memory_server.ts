@@ -7,8 +7,10 @@
  */
 import { invariant } from "../base/assert.ts";
 import { SystemError } from "../base/errors.ts";
+import { formatEndpoint } from "../base/units.ts";
+import type { Endpoint } from "../base/units.ts";
 import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../memory/open.ts";
-import type { OpenedRegion, RegionRequest, StartKind } from "../memory/open.ts";
+import type { RegionRequest, StartKind } from "../memory/open.ts";
 import type { Region } from "../memory/region.ts";
 import { DenoTransport } from "../net/deno_transport.ts";
 import type { TransportOptions } from "../net/transport.ts";
@@ -19,6 +21,8 @@ import type { WorkerEvent, WorkerStart } from "./epoll_worker.ts";
 import { GuardWaiter } from "./guard_waiter.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
+import { openRestored } from "./restore_image.ts";
+import type { ImageChoice } from "./restore_image.ts";
 
 /** Which transport to use; `auto` is epoll where there is one. */
 export type TransportChoice = "auto" | "epoll" | "deno";
@@ -38,7 +42,12 @@ export interface MemoryServerRequest extends RegionRequest {
   readonly holdMs: number;
   /** How long a peer may leave its replies untaken, in ms. */
   readonly stallMsMax: number;
+  /** The image of a checkpoint to begin with; none unless asked. */
+  readonly restore?: ImageChoice;
 }
+
+/** How a server came to its bytes. */
+export type ServerStart = StartKind | "restored";
 
 /** How often it is looked at whether segment and set are still there. */
 const LOSS_CHECK_MS = 500;
@@ -61,8 +70,8 @@ export class MemoryServer {
   readonly port: number;
   /** The address it listens on. */
   readonly host: string;
-  /** How it came to its region. */
-  readonly start: StartKind;
+  /** How it came to its bytes. */
+  readonly start: ServerStart;
   /** Its region. */
   readonly region: Region;
   /** The transport it chose. */
@@ -74,7 +83,7 @@ export class MemoryServer {
   readonly #waiter: GuardWaiter;
   readonly #lossCheck: ReturnType<typeof setInterval>;
 
-  private constructor(listening: Listening, { region, start }: OpenedRegion, shmkey: number, log: LogSink) {
+  private constructor(listening: Listening, { region, start }: Opened, shmkey: number, log: LogSink) {
     this.#shmkey = shmkey;
     this.host = listening.host;
     this.port = listening.port;
@@ -96,12 +105,13 @@ export class MemoryServer {
   /**
    * Binds the port, opens the region, begins to serve.
    *
-   * @throws what `openRegion` throws; SystemError EADDRINUSE when the port is taken. Nothing is left behind then.
+   * @throws what `openRegion` and `openRestored` throw; SystemError EADDRINUSE when the port is taken. Nothing is left
+   * behind then.
    */
   static async start(request: MemoryServerRequest, log: LogSink): Promise<MemoryServer> {
     const listening = await bind(request, log);
     try {
-      return new MemoryServer(listening, await openRegion(request), request.shmkey, log);
+      return new MemoryServer(listening, await open(request, listening), request.shmkey, log);
     } catch (error) {
       listening.abandon();
       throw error;
@@ -136,6 +146,16 @@ export class MemoryServer {
     await this.stop(hasBytes);
     return hasBytes;
   }
+}
+
+interface Opened {
+  readonly region: Region;
+  readonly start: ServerStart;
+}
+
+async function open(request: MemoryServerRequest, place: Endpoint): Promise<Opened> {
+  if (!request.restore) return await openRegion(request);
+  return { region: await openRestored(request, formatEndpoint(place), request.restore), start: "restored" };
 }
 
 async function bind(request: MemoryServerRequest, log: LogSink): Promise<Listening> {
