@@ -3,7 +3,8 @@
  *
  *   - A checkpoint is there under its name or not at all. What is being written or removed has a temporary name, begins
  *     with a dot, and is never listed.
- *   - A directory without a valid manifest is listed as damaged. It is not removed: it may be all that is left of something.
+ *   - A directory that has a checkpoint's name or a manifest, but no valid one, is listed as damaged. It is not removed: it
+ *     may be all that is left of something.
  */
 import { CheckpointError, SystemError, UsageError } from "../base/errors.ts";
 import { syncDirectory } from "../sys/files.ts";
@@ -97,15 +98,22 @@ async function directoriesIn(directory: string): Promise<string[]> {
   });
 }
 
-/** What is at `path`; undefined when it has gone in the meantime. */
+/** What is at `path`; undefined when it has gone in the meantime, or has nothing to do with us (such as lost+found). */
 async function look(path: string, name: string): Promise<Listed | undefined> {
   try {
     return await openCheckpoint(path);
   } catch (error) {
-    if (error instanceof CheckpointError) return { name, path, reason: error.message };
+    if (error instanceof CheckpointError) {
+      const isOurs = parseCheckpointName(name) !== undefined || await hasManifest(path);
+      return isOurs ? { name, path, reason: error.message } : undefined;
+    }
     if (error instanceof SystemError && error.code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+function hasManifest(path: string): Promise<boolean> {
+  return Deno.lstat(`${path}/${MANIFEST_FILE}`).then(() => true, () => false);
 }
 
 /** To the second, as damaged ones have it in their name. */

@@ -275,6 +275,69 @@ testWhere(
   },
 );
 
+testWhere(
+  mayMount && have("mkfs.ext4"),
+  "may not mount, or no mkfs.ext4",
+  "a disk that turns out to be full when it is synced: nothing is taken for complete, and the older one stays",
+  async () => {
+    // a file system that believes in 64 MiB, on a store that has 12: what does not fit is missed only when it is written out
+    await withMount(
+      (path) => [["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", `${path}/mounted`]],
+      async (store) => {
+        await withMount(onDisk(store.file("disk"), true), async (dir) => {
+          const first = await writeFull(dir.path, { epoch: 1, memories: [new Uint8Array(64 * KIB).fill(1)] });
+          const large = [new Uint8Array(24 * MIB).fill(2)];
+          const error = await assertRejects(() => writeFull(dir.path, { epoch: 2, memories: large }), SystemError);
+          assertMatch(error.message, /cannot write .*server-0\.img: (ENOSPC|EIO); /);
+          assertEquals((await listCheckpoints(dir.path)).map(({ name }) => name), [first.name]);
+          assertEquals(await verify(first.path), []);
+        });
+      },
+    );
+  },
+);
+
+testWhere(
+  mayMount && have("mkfs.ext4") && have("python3"),
+  "may not mount, or no mkfs.ext4 or python3",
+  "a disk that fails: EIO is said, and what was complete is there when it is back",
+  async () => {
+    await using store = new TempDir();
+    const memories = [new Uint8Array(4 * MIB).fill(1)];
+    let name = "";
+    await withMount(onDisk(store.file("disk"), true), async (dir) => {
+      name = (await writeFull(dir.path, { epoch: 1, memories })).name;
+      const request = requestOf({ epoch: 2, memories });
+      await using draft = await Draft.begin(dir.path, request);
+      await draft.startImage(0, false);
+      await draft.write(0, 0, new Uint8Array(MIB).fill(2));
+      await failDisk(dir.path);
+      const error = await assertRejects(() => draft.complete(request.servers), SystemError);
+      assertEquals(error.code, "EIO");
+      assertMatch(error.message, /cannot write .*server-0\.img: EIO; /);
+    });
+    await withMount(onDisk(store.file("disk"), false), async (dir) => {
+      const listed = await listCheckpoints(dir.path);
+      assertEquals(listed.map((each) => [each.name, isComplete(each)]), [[name, true]]);
+      assertEquals(await verify(`${dir.path}/${name}`), []);
+    });
+  },
+);
+
+/** An ext4 of 64 MiB in `file`, mounted; made first if it `isNew`. */
+function onDisk(file: string, isNew: boolean): (path: string) => string[][] {
+  const make = [["truncate", "-s", "64M", file], ["mkfs.ext4", "-q", file]];
+  return (path) => [...isNew ? make : [], ["mount", "-o", "loop", file, `${path}/mounted`]];
+}
+
+/** From now on everything that would reach the disk under `path` fails: EXT4_IOC_SHUTDOWN, without a last sync. */
+async function failDisk(path: string): Promise<void> {
+  const program = "import fcntl, os, struct, sys\n" +
+    "fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+  const { success, stderr } = await new Deno.Command("python3", { args: ["-c", program, path] }).output();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
 /** A file system in a file, mounted. */
 const inFile = (make: string) => (path: string): string[][] => [
   ["truncate", "-s", "320M", `${path}/image`],

@@ -35,15 +35,17 @@ Deno.test("the newest comes first: by incarnation, then epoch, then time; damage
   const d = await write(2, 2, 4); // a clock that was set back
   const e = await write(2, 2, 6);
   await Deno.remove(dir.file(`${damaged}/manifest.json`));
-  await Deno.mkdir(dir.file("notes"));
+  await Deno.mkdir(dir.file("lost+found")); // nothing of ours
+  await Deno.mkdir(dir.file("renamed"));
+  await Deno.writeTextFile(dir.file("renamed/manifest.json"), "");
   await Deno.mkdir(dir.file(".tmp-1-2-host-x"));
   await Deno.writeTextFile(dir.file("2026.txt"), "");
   const listed = await listCheckpoints(dir.path);
-  assertEquals(listed.map(({ name }) => name), [e, damaged, d, c, a, "notes"]);
+  assertEquals(listed.map(({ name }) => name), [e, damaged, d, c, a, "renamed"]);
   const reasons = listed.filter((each) => !isComplete(each)).map((each) => "reason" in each ? each.reason : "");
-  for (const reason of reasons) assertMatch(reason, /manifest\.json: it is not there/);
+  for (const reason of reasons) assertMatch(reason, /manifest\.json: ./);
   assertEquals((await findCheckpoint(dir.path, "latest")).name, e);
-  assertEquals((await checkpointsFrom(dir.path, c)).map(({ name }) => name), [c, a, "notes"]);
+  assertEquals((await checkpointsFrom(dir.path, c)).map(({ name }) => name), [c, a, "renamed"]);
 });
 
 Deno.test("a newest one that is damaged is not passed over in silence", async () => {
