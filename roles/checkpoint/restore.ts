@@ -31,7 +31,8 @@ export const restore = command({
   details:
     `Every byte of the checkpoint is looked at first, and a damaged one is refused. All servers must answer; there may be
 more or fewer of them than there were, or larger ones, as long as the last byte that is not zero fits. What the checkpoint
-does not have becomes zero. Stop the programs that write before: what they write meanwhile is overwritten, or stays.`,
+does not have becomes zero. Stop the programs that write before: what they write meanwhile is overwritten, or stays. The
+global logger takes no checkpoint meanwhile.`,
   examples: [
     ["dsm checkpoint restore latest", "the newest one; asks before it overwrites"],
     ["dsm checkpoint restore latest --previous --yes", "the newest sound one, without asking"],

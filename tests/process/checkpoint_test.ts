@@ -293,7 +293,7 @@ Deno.test("while a connection has suspended the master, none is taken; one under
   await using logged = await LoggedCluster.start({ servers: 1 });
   await logged.logger(0).stop();
   const { cluster } = logged;
-  await using _master = await startLogger(cluster, 0, true, "--dir", cluster.dir.file("checkpoints"));
+  await using master = await startLogger(cluster, 0, true, "--dir", cluster.dir.file("checkpoints"));
   const take = () => dsm(["checkpoint", "take", "--config", cluster.address]);
   const channel = new Channel("127.0.0.1", cluster.server(0).port + 1, { incarnation: 0, epoch: 0 });
   try {
@@ -305,6 +305,13 @@ Deno.test("while a connection has suspended the master, none is taken; one under
     await channel.close();
   }
   await until("it to be resumed", async () => (await take()).code === 0);
+  // a restore is who does so
+  const suspensions = (): number => master.stderr.match(/no checkpoint is taken until /g)?.length ?? 0;
+  assertEquals(suspensions(), 1);
+  const restore = ["checkpoint", "restore", "latest", "--yes", "--dir", cluster.dir.file("checkpoints")];
+  assertEquals((await dsm([...restore, "--config", cluster.address])).code, 0);
+  await until("the master to say so", () => suspensions() === 2);
+  assertEquals((await take()).code, 0);
 });
 
 Deno.test("a checkpoint asked for while one has cut is another one; before that it is the same", async () => {
