@@ -10,8 +10,9 @@ import { invariant } from "../base/assert.ts";
 
 /** How many indexes there can be: IPCMNI. */
 export const INDEX_COUNT = 32_768;
+/** How many sequence numbers there can be. */
+export const SEQUENCE_COUNT = 65_535;
 const CIRCLE_MIN = 64;
-const SEQUENCE_COUNT = 65_535;
 /** The largest id. */
 export const ID_MAX = (SEQUENCE_COUNT - 1) * INDEX_COUNT + INDEX_COUNT - 1;
 
@@ -62,12 +63,11 @@ export class SegmentIds {
     throw new RangeError("no index is left");
   }
 
-  /** Takes the very `id`, of a table that is read back. @returns whether its index was free. */
-  claim(id: number): boolean {
+  /** Takes the very `id`, of a table that is read back; its index must be free. */
+  claim(id: number): void {
     const index = id % INDEX_COUNT;
-    if (this.#idByIndex.has(index)) return false;
+    invariant(!this.#idByIndex.has(index), `index ${index} is free`);
     this.#idByIndex.set(index, id);
-    return true;
   }
 
   /** Gives `id` back, which must be in use. */

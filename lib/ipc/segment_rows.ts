@@ -1,0 +1,251 @@
+/**
+ * The table as plain rows, for a database and for a checkpoint's manifest: format 1.
+ *
+ *   - Rows are flat and hold only numbers, texts and null, so that any store takes them as they are.
+ *   - One head, a row per segment (key `id`), a row per attachment (key `number`).
+ *   - Nothing read is believed before it was checked, each row by itself and all of them together: a table that was read
+ *     keeps what the store and the table promise, or there is none.
+ */
+import { CheckpointError } from "../base/errors.ts";
+import type { Attachment } from "./attachments.ts";
+import { IPC_PRIVATE, PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "./flags.ts";
+import type { Segment } from "./segment.ts";
+import { ID_MAX, INDEX_COUNT, SEQUENCE_COUNT } from "./segment_ids.ts";
+import type { SegmentStore } from "./segment_store.ts";
+
+/** Grows when what an older dsm would read is no longer what was meant. */
+export const ROW_FORMAT = 1;
+const WORD_MAX = 0xffff_ffff;
+
+/** What there is once. */
+export interface HeadRow {
+  /** {@linkcode ROW_FORMAT}. */
+  readonly format: number;
+  /** Of the latest id. */
+  readonly sequence: number;
+  /** Of the latest id; -1: there was none yet. */
+  readonly lastIndex: number;
+  /** The number of the next attachment. */
+  readonly nextAttachment: number;
+}
+
+/** A segment; fields as in {@linkcode Segment}. */
+export interface SegmentRow extends Omit<Segment, "range" | "isReady"> {
+  /** Address of its first byte. */
+  readonly base: number;
+  /** Bytes of its blocks. */
+  readonly rangeSize: number;
+  /** Whether it may be seen. */
+  readonly state: "pending" | "ready";
+}
+
+/** An attachment; fields as in {@linkcode Attachment}. */
+export interface AttachmentRow extends Omit<Attachment, "isWritable"> {
+  /** What it is for. */
+  readonly access: "read" | "write";
+}
+
+/** A whole table. */
+export interface TableRows extends HeadRow {
+  /** By their ids. */
+  readonly segments: readonly SegmentRow[];
+  /** By their numbers. */
+  readonly attachments: readonly AttachmentRow[];
+}
+
+/** What to store after a call; the head always. */
+export interface RowChanges {
+  /** Replaces the head. */
+  readonly head: HeadRow;
+  /** New, or in place of those with the same id. */
+  readonly segments: readonly SegmentRow[];
+  /** Ids of the rows to delete. */
+  readonly removedSegments: readonly number[];
+  /** New ones. */
+  readonly attachments: readonly AttachmentRow[];
+  /** Numbers of the rows to delete. */
+  readonly removedAttachments: readonly number[];
+}
+
+// ---- writing
+
+/** All rows of a store. */
+export function toRows(store: SegmentStore): TableRows {
+  return {
+    ...headOf(store),
+    segments: store.all.map(segmentRow),
+    attachments: store.attachments.all.map(attachmentRow),
+  };
+}
+
+/** The rows of what has changed since this was last called. */
+export function takeChangedRows(store: SegmentStore): RowChanges {
+  const changes = store.takeChanges();
+  const segments = changes.segments.map((id) => store.get(id));
+  const attachments = changes.attachments.map((number) => store.attachments.get(number));
+  return {
+    head: headOf(store),
+    segments: segments.flatMap((segment) => segment ? [segmentRow(segment)] : []),
+    removedSegments: changes.segments.filter((_, index) => !segments[index]),
+    attachments: attachments.flatMap((attachment) => attachment ? [attachmentRow(attachment)] : []),
+    removedAttachments: changes.attachments.filter((_, index) => !attachments[index]),
+  };
+}
+
+function headOf({ ids, attachments }: SegmentStore): HeadRow {
+  return { format: ROW_FORMAT, ...ids.circle, nextAttachment: attachments.nextNumber };
+}
+
+function segmentRow({ range, isReady, ...segment }: Segment): SegmentRow {
+  return { ...segment, base: range.base, rangeSize: range.size, state: isReady ? "ready" : "pending" };
+}
+
+function attachmentRow({ isWritable, ...attachment }: Attachment): AttachmentRow {
+  return { ...attachment, access: isWritable ? "write" : "read" };
+}
+
+// ---- reading
+
+/** The parts of a table, checked. */
+export interface ReadRows {
+  /** Where ids and attachments go on. */
+  readonly head: HeadRow;
+  /** All segments. */
+  readonly segments: readonly Segment[];
+  /** All attachments. */
+  readonly attachments: readonly Attachment[];
+}
+
+/**
+ * Reads rows that nobody vouches for.
+ *
+ * @throws CheckpointError saying which row is wrong, and how.
+ */
+export function fromRows(rows: unknown): ReadRows {
+  const table = new Row("the table of segments", rows);
+  table.require(table.whole("format") === ROW_FORMAT, `has not format ${ROW_FORMAT}`);
+  const head = {
+    format: ROW_FORMAT,
+    sequence: table.whole("sequence", 0, SEQUENCE_COUNT - 1),
+    lastIndex: table.whole("lastIndex", -1, INDEX_COUNT - 1),
+    nextAttachment: table.whole("nextAttachment", 1),
+  };
+  const segments = table.list("segments").map((row) => segmentFrom(new Row("a segment", row)));
+  const attachments = table.list("attachments").map((row) => attachmentFrom(new Row("an attachment", row)));
+  requireDistinct("segments", "index", segments.map(({ id }) => id % INDEX_COUNT));
+  requireDistinct("segments", "key", segments.map(({ key }) => key).filter((key) => key !== IPC_PRIVATE));
+  requireDistinct("attachments", "number", attachments.map(({ number }) => number));
+  requireApart(segments);
+  requireAttached(head, segments, attachments);
+  return { head, segments, attachments };
+}
+
+function segmentFrom(row: Row): Segment {
+  const id = row.whole("id", 0, ID_MAX);
+  const segment = {
+    id,
+    key: row.whole("key", 0, WORD_MAX),
+    size: row.whole("size", 1),
+    range: { base: row.whole("base"), size: row.whole("rangeSize") },
+    uid: row.whole("uid", 0, WORD_MAX),
+    gid: row.whole("gid", 0, WORD_MAX),
+    cuid: row.whole("cuid", 0, WORD_MAX),
+    cgid: row.whole("cgid", 0, WORD_MAX),
+    mode: row.whole("mode", 0, PERMISSION_BITS | SHM_DEST | SHM_LOCKED),
+    atime: row.whole("atime"),
+    dtime: row.whole("dtime"),
+    ctime: row.whole("ctime"),
+    cpid: row.whole("cpid"),
+    lpid: row.whole("lpid"),
+    lockerUid: row.isNull("lockerUid") ? null : row.whole("lockerUid", 0, WORD_MAX),
+    isReady: row.oneOf("state", ["pending", "ready"]) === "ready",
+  };
+  row.require(segment.size <= segment.range.size, "is larger than its range");
+  row.require(Number.isSafeInteger(segment.range.base + segment.range.size), "ends at no address");
+  row.require(
+    (segment.lockerUid !== null) === ((segment.mode & SHM_LOCKED) !== 0),
+    "has a lock without a locker, or one without the other",
+  );
+  row.require(segment.key === IPC_PRIVATE || (segment.mode & SHM_DEST) === 0, "is marked for removal and has a key");
+  return segment;
+}
+
+function attachmentFrom(row: Row): Attachment {
+  return {
+    number: row.whole("number", 1),
+    segmentId: row.whole("segmentId", 0, ID_MAX),
+    session: row.text("session"),
+    pid: row.whole("pid"),
+    isWritable: row.oneOf("access", ["read", "write"]) === "write",
+  };
+}
+
+function requireDistinct(rows: string, field: string, values: readonly number[]): void {
+  if (new Set(values).size !== values.length) throw new CheckpointError(`two ${rows} have the same ${field}`);
+}
+
+function requireApart(segments: readonly Segment[]): void {
+  let end = 0;
+  for (const { id, range } of segments.toSorted((a, b) => a.range.base - b.range.base)) {
+    if (range.base < end) throw new CheckpointError(`segment ${id} begins in another one`);
+    end = range.base + range.size;
+  }
+}
+
+function requireAttached(head: HeadRow, segments: readonly Segment[], attachments: readonly Attachment[]): void {
+  const ready = new Set(segments.filter(({ isReady }) => isReady).map(({ id }) => id));
+  for (const { number, segmentId } of attachments) {
+    if (!ready.has(segmentId)) throw new CheckpointError(`attachment ${number} is of no segment`);
+    if (number >= head.nextAttachment) throw new CheckpointError(`attachment ${number} has a number to come`);
+  }
+  const attached = new Set(attachments.map(({ segmentId }) => segmentId));
+  const lost = segments.find(({ id, mode }) => (mode & SHM_DEST) !== 0 && !attached.has(id));
+  if (lost) throw new CheckpointError(`segment ${lost.id} is marked for removal and attached by nobody`);
+}
+
+/** An object of which nothing is known, and its fields. */
+class Row {
+  readonly #what: string;
+  readonly #fields: Readonly<Record<string, unknown>>;
+
+  constructor(what: string, row: unknown) {
+    this.#what = what;
+    this.#fields = typeof row === "object" && row !== null ? row as Readonly<Record<string, unknown>> : {};
+    if (row !== this.#fields) throw new CheckpointError(`${what} is no row`);
+    const id = this.#fields["id"] ?? this.#fields["number"];
+    if (typeof id === "number") this.#what = `${what} (${id})`;
+  }
+
+  require(condition: boolean, problem: string): void {
+    if (!condition) throw new CheckpointError(`${this.#what} ${problem}`);
+  }
+
+  isNull(name: string): boolean {
+    return this.#fields[name] === null;
+  }
+
+  whole(name: string, first = 0, last = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#fields[name];
+    const isWhole = typeof value === "number" && Number.isSafeInteger(value) && value >= first && value <= last;
+    this.require(isWhole, `has no whole number from ${first} to ${last} as ${name}`);
+    return value as number;
+  }
+
+  text(name: string): string {
+    const value = this.#fields[name];
+    this.require(typeof value === "string" && value !== "", `has no text as ${name}`);
+    return value as string;
+  }
+
+  oneOf(name: string, choices: readonly string[]): string {
+    const value = this.text(name);
+    this.require(choices.includes(value), `has ${JSON.stringify(value)} as ${name}, not ${choices.join(" or ")}`);
+    return value;
+  }
+
+  list(name: string): readonly unknown[] {
+    const value = this.#fields[name];
+    this.require(Array.isArray(value), `has no list as ${name}`);
+    return value as unknown[];
+  }
+}
