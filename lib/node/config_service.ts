@@ -13,12 +13,13 @@ import { encodeGreeting } from "../wire/classic.ts";
 import type { GreetedServer } from "../wire/classic.ts";
 import { judgeEpoch } from "../wire/epoch.ts";
 import type { EpochWord } from "../wire/epoch.ts";
-import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../wire/frame.ts";
+import { encodeFrame } from "../wire/frame.ts";
 import type { Header } from "../wire/frame.ts";
-import { MAGIC, PREFIX_SIZE, TOKEN_SIZE } from "../wire/messages.ts";
+import { MAGIC, TOKEN_SIZE } from "../wire/messages.ts";
 import type { Fields, MessageName } from "../wire/messages.ts";
 import { isLoopback } from "./loopback.ts";
 import { acceptHello, startsNative } from "./native_hello.ts";
+import { takePlainRequests } from "./plain_requests.ts";
 
 /** How long after the greeting a native client has for its hello. */
 const HELLO_MS_MAX = 500;
@@ -77,20 +78,10 @@ export class ConfigService implements Service {
       this.#silent.delete(link);
       at += MAGIC.length;
     }
-    while (size - at >= PREFIX_SIZE && !link.isBlocked) {
-      const { headerSize, payloadSize } = frameSizes(view, at);
-      const end = at + PREFIX_SIZE + headerSize + payloadSize;
-      if (payloadSize > 0) throw new ProtocolError("a payload that no request to a config server has");
-      if (end > size) {
-        link.want(end - at);
-        break;
-      }
-      const header = decodeHeader(bytes.subarray(at + PREFIX_SIZE, end));
-      requirePayload(header.name, payloadSize);
+    return takePlainRequests(link, bytes, view, at, size, (header) => {
       this.#answer(link, talk, header);
-      at = end;
-    }
-    return at;
+      return true;
+    });
   }
 
   #answer(link: Link, talk: Conversation, header: Header): void {

@@ -7,13 +7,15 @@
  */
 import { ProtocolError } from "../base/errors.ts";
 import type { Link, Service } from "../net/transport.ts";
-import { decodeHeader, encodeFrame, frameSizes, requirePayload } from "../wire/frame.ts";
-import { MAGIC, PREFIX_SIZE, TOKEN_SIZE } from "../wire/messages.ts";
+import { encodeFrame } from "../wire/frame.ts";
+import type { Header } from "../wire/frame.ts";
+import { MAGIC, TOKEN_SIZE } from "../wire/messages.ts";
 import { ClassicGather } from "./classic_gather.ts";
 import type { LoggedServer } from "./logged_server.ts";
 import type { LoggerRequests } from "./logger_requests.ts";
 import { acceptHello } from "./native_hello.ts";
 import { putBytes } from "./native_reply.ts";
+import { takePlainRequests } from "./plain_requests.ts";
 
 /** Bytes of the index that a classic global logger sends. */
 const INDEX_SIZE = 4;
@@ -21,8 +23,6 @@ const INDEX_SIZE = 4;
 class Conversation {
   dialect: "unknown" | "native" | "classic" = "unknown";
   isWelcome = false;
-  /** Whether a native request is being answered. */
-  isBusy = false;
   gather: ClassicGather | undefined;
 }
 
@@ -73,44 +73,21 @@ export class LoggerService implements Service {
       case "unknown":
         return start;
       case "native":
-        return this.#receiveNative(link, talk, bytes, view, at, end);
+        return takePlainRequests(link, bytes, view, at, end, (header) => this.#serveNative(link, talk, header));
       case "classic":
         return this.#receiveClassic(link, talk, at, end);
     }
   }
 
-  #receiveNative(
-    link: Link,
-    talk: Conversation,
-    bytes: Uint8Array<ArrayBuffer>,
-    view: DataView,
-    start: number,
-    size: number,
-  ): number {
-    let at = start;
-    while (size - at >= PREFIX_SIZE && !link.isBlocked && !talk.isBusy) {
-      const { headerSize, payloadSize } = frameSizes(view, at);
-      const end = at + PREFIX_SIZE + headerSize + payloadSize;
-      if (payloadSize > 0) throw new ProtocolError("a payload that no request to a logger has");
-      if (end > size) {
-        link.want(end - at);
-        break;
-      }
-      const header = decodeHeader(bytes.subarray(at + PREFIX_SIZE, end));
-      requirePayload(header.name, payloadSize);
-      at = end;
-      if (header.name === "hello") this.#welcome(link, talk, header.id, acceptHello(header.fields));
-      else if (!talk.isWelcome) throw new ProtocolError(`${header.name} before hello`);
-      else {
-        talk.isBusy = true;
-        link.pause();
-        this.#requests.serve(link, header).finally(() => {
-          talk.isBusy = false;
-          link.resume();
-        });
-      }
+  #serveNative(link: Link, talk: Conversation, header: Header): boolean {
+    if (header.name === "hello") {
+      this.#welcome(link, talk, header.id, acceptHello(header.fields));
+      return true;
     }
-    return at;
+    if (!talk.isWelcome) throw new ProtocolError(`${header.name} before hello`);
+    link.pause();
+    this.#requests.serve(link, header).finally(() => link.resume());
+    return false;
   }
 
   #welcome(link: Link, talk: Conversation, id: number, version: number): void {
