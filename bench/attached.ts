@@ -17,6 +17,8 @@ interface Case {
   readonly subject: Subject;
   /** The name both programs print, in nanoseconds. */
   readonly field: string;
+  /** The peer's name for it, where it has another. */
+  readonly peerField?: string;
   /** From nanoseconds to the row's unit. */
   readonly convert: (nanoseconds: number) => number;
 }
@@ -43,6 +45,12 @@ const CASES: readonly Case[] = [
       target: { of: "ratio", bound: "at least", value: 0.95 },
     },
   },
+  {
+    field: "sequenceCopy1MiBNs",
+    peerField: "copy1MiBNs",
+    convert: (ns) => MIB * 1e9 / ns,
+    subject: { bench: "attached", name: "sequence-lock read 1 MiB, against memcpy", unit: "B/s" },
+  },
 ];
 
 /** All rows come from the same runs: each of both programs measures every operation in turn. */
@@ -68,10 +76,10 @@ export async function benchAttached(bench: Bench): Promise<Row[]> {
     () => runForNumbers(ours, RUN_LIMIT_MS),
     () => runForNumbers(peer, RUN_LIMIT_MS),
   );
-  return cases.map(({ subject, field, convert }) => {
-    const values = (runs: readonly Record<string, number>[]): number[] =>
-      runs.map((run) => convert(numberOf(run, field)));
-    return pairedRow(subject, { ours: values(pairs.ours), peer: values(pairs.peer) });
+  return cases.map(({ subject, field, peerField = field, convert }) => {
+    const values = (runs: readonly Record<string, number>[], name: string): number[] =>
+      runs.map((run) => convert(numberOf(run, name)));
+    return pairedRow(subject, { ours: values(pairs.ours, field), peer: values(pairs.peer, peerField) });
   });
 }
 

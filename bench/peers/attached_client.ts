@@ -1,6 +1,6 @@
 /**
  * Attached access from Deno, as a program of its own: measures what bench/c/memory_baseline.c measures, on a region of
- * dsm's, and prints the same names.
+ * dsm's, and prints the same names (and sequenceCopy1MiBNs, whose peer is the same memcpy).
  *
  *     attached_client.ts CONFIG_HOST CONFIG_PORT REGION_SIZE MILLISECONDS_PER_RUN
  *
@@ -30,6 +30,9 @@ function operationsOf(region: Attachment): Record<string, Operation> {
       while (!region.readOptimistic(offset, small));
     },
     copy1MiB: (offset) => region.readInto(offset, large),
+    sequenceCopy1MiB: (offset) => {
+      while (!region.readOptimistic(offset, large));
+    },
   };
 }
 

@@ -427,14 +427,15 @@ export class Region {
   }
 
   #readBlocksOptimistic(offset: number, into: Uint8Array, first: number, last: number): boolean {
-    const versions = this.#versions.slice(first, last + 1);
-    if (versions.some((version) => (version & 1) !== 0)) return false;
+    const before = this.#versions.slice(first, last + 1);
     Atomics.load(this.#versions, last);
     into.set(this.data.subarray(offset, offset + into.length));
     Atomics.load(this.#versions, first);
-    for (let block = first; block <= last; block++) {
-      if (this.#versions[block] !== versions[block - first]) return false;
-      if ((this.#holders[block] as number) >= HOLDER_OWNED) return false;
+    const versions = this.#versions;
+    const holders = this.#holders;
+    for (let i = 0, block = first; block <= last; i++, block++) {
+      const version = before[i] as number;
+      if ((version & 1) !== 0 || versions[block] !== version || (holders[block] as number) >= HOLDER_OWNED) return false;
     }
     return this.isServing;
   }
