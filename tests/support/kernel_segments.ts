@@ -62,12 +62,16 @@ export interface KernelReply {
   readonly address?: string;
   /** Of IPC_STAT, SHM_STAT, SHM_STAT_ANY. */
   readonly status?: KernelStatus;
+  /** Of IPC_INFO and SHM_INFO: the first words of what is told. */
+  readonly info?: readonly string[];
   /** Of `stats`; null for an id that is not there. */
   readonly statuses?: readonly (KernelStatus | null)[];
 }
 
 const IPC_SET = 1;
 const STATUS_COMMANDS = [2, 13, 15];
+/** IPC_INFO: shmmax, shmmin, shmmni, shmseg, shmall. SHM_INFO: used_ids, shm_tot. */
+const INFO_WORD_COUNTS = new Map([[3, 5], [14, 2]]);
 const INFO_SIZE = 256;
 const CLONE_NEWIPC = 0x0800_0000;
 const RLIMIT_MEMLOCK = 8;
@@ -78,7 +82,8 @@ export class KernelCaller implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: AsyncIterator<string>;
-  #hasEnded = false;
+  /** Whether it was killed. */
+  hasEnded = false;
 
   private constructor(child: Deno.ChildProcess) {
     this.pid = child.pid;
@@ -119,8 +124,8 @@ export class KernelCaller implements AsyncDisposable {
 
   /** Kills it with SIGKILL and waits for its end. */
   async kill(): Promise<void> {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.hasEnded) return;
+    this.hasEnded = true;
     this.#child.kill("SIGKILL");
     await this.#child.status;
     await this.#input.abort().catch(() => {});
@@ -243,7 +248,12 @@ class Kernel {
       view.setUint32(20, ownership.mode, true);
     }
     const reply = this.#reply(this.#libc.shmctl(id, command, data));
-    return reply.errno === 0 && STATUS_COMMANDS.includes(command) ? { ...reply, status: statusIn(view) } : reply;
+    if (reply.errno !== 0) return reply;
+    if (STATUS_COMMANDS.includes(command)) return { ...reply, status: statusIn(view) };
+    const wordCount = INFO_WORD_COUNTS.get(command);
+    if (wordCount === undefined) return reply;
+    const words = Array.from({ length: wordCount }, (_, index) => view.getBigUint64(8 * index, true));
+    return { ...reply, info: words.map(String) };
   }
 
   #reply(value: number): KernelReply {
