@@ -1,0 +1,49 @@
+/** Ids of segments. That they are Linux's is for the differential test; here is what follows from it. */
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { InvariantError } from "../../../lib/base/errors.ts";
+import { ID_MAX, INDEX_COUNT, SegmentIds, SEQUENCE_COUNT } from "../../../lib/ipc/segment_ids.ts";
+
+Deno.test("ids: indexes go in a circle of 64, and each round has a sequence number of its own", () => {
+  const ids = new SegmentIds();
+  const taken = Array.from({ length: 200 }, () => {
+    const id = ids.take();
+    ids.release(id);
+    return id;
+  });
+  assertEquals(taken, taken.map((_, count) => Math.floor(count / 64) * INDEX_COUNT + count % 64));
+});
+
+Deno.test("ids: the id of a segment that is gone comes back after all sequence numbers at the earliest", () => {
+  const ids = new SegmentIds();
+  const first = ids.take();
+  ids.release(first);
+  for (let count = 1; count < 64 * SEQUENCE_COUNT; count++) {
+    const id = ids.take();
+    assertNotEquals(id, first);
+    ids.release(id);
+  }
+  assertEquals(ids.take(), first);
+});
+
+Deno.test("ids: all 32,768 indexes can be in use at once, each by one id", () => {
+  const ids = new SegmentIds();
+  const taken = new Set(Array.from({ length: INDEX_COUNT }, () => ids.take() % INDEX_COUNT));
+  assertEquals(taken.size, INDEX_COUNT);
+  assertThrows(() => ids.take(), RangeError);
+});
+
+Deno.test("ids: the last of all is followed by the first, and is below 2^31", () => {
+  const ids = new SegmentIds({ sequence: SEQUENCE_COUNT - 1, lastIndex: 62 });
+  assertEquals(ids.take(), (SEQUENCE_COUNT - 1) * INDEX_COUNT + 63);
+  assertEquals(ids.take(), 0);
+  assertEquals(ID_MAX < 2 ** 31, true);
+});
+
+Deno.test("ids: what is claimed is passed over, and what is not in use cannot be released", () => {
+  const ids = new SegmentIds({ sequence: 3, lastIndex: 4 });
+  ids.claim(2 * INDEX_COUNT + 5);
+  assertEquals(ids.take(), 3 * INDEX_COUNT + 6);
+  assertEquals(ids.at(5), 2 * INDEX_COUNT + 5);
+  assertEquals(ids.at(7 * INDEX_COUNT + 5), 2 * INDEX_COUNT + 5);
+  assertThrows(() => ids.release(5), InvariantError);
+});
