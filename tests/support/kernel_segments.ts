@@ -152,6 +152,8 @@ const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
   shmget: { parameters: ["i32", "usize", "i32"], result: "i32" },
   shmat: { parameters: ["i32", "usize", "i32"], result: "u64" },
+  /** For errno: making a BigInt of a 64-bit result may start a collection, whose threads leave an errno of their own. */
+  shmatFailing: { name: "shmat", parameters: ["i32", "usize", "i32"], result: "i32" },
   shmdt: { parameters: ["usize"], result: "i32" },
   shmctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   ftok: { parameters: ["buffer", "i32"], result: "i32" },
@@ -206,7 +208,7 @@ class Kernel {
         return this.#reply(this.#libc.shmget(request.key | 0, BigInt(request.size), request.flags));
       case "shmat": {
         const address = BigInt.asIntN(64, this.#libc.shmat(request.id, 0n, request.flags));
-        if (address === -1n) return this.#reply(-1);
+        if (address === -1n) return this.#reply(this.#libc.shmatFailing(request.id, 0n, request.flags));
         this.#attached.add(address);
         return { value: 0, errno: 0, address: `${address}` };
       }
