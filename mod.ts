@@ -12,9 +12,9 @@
  *
  * @module
  */
-export { Cluster, connect, DEFAULT_CONFIG } from "./lib/node/cluster.ts";
-export type { BlockStates, ConnectOptions, RegionInfo, RequestOptions, ServerInfo } from "./lib/node/cluster.ts";
-export type { Way } from "./lib/node/server_link.ts";
+export { Cluster, connect, DEFAULT_CONFIG } from "./lib/node/cluster/cluster.ts";
+export type { BlockStates, ConnectOptions, RegionInfo, RequestOptions, ServerInfo } from "./lib/node/cluster/cluster.ts";
+export type { Way } from "./lib/node/cluster/server_link.ts";
 export type { Place } from "./lib/config/space.ts";
 export { Attachment } from "./lib/memory/attachment.ts";
 export type { AttachmentInfo, Attempt } from "./lib/memory/attachment.ts";

@@ -4,7 +4,7 @@ import { formatEndpoint } from "../lib/base/units.ts";
 import { command } from "../lib/cli/command.ts";
 import { print } from "../lib/cli/output.ts";
 import { styleFor } from "../lib/cli/style.ts";
-import { connect } from "../lib/node/cluster.ts";
+import { connect } from "../lib/node/cluster/cluster.ts";
 import { blockMap, drawMap } from "./cluster/block_map.ts";
 import { watch } from "./cluster/watch.ts";
 

@@ -5,8 +5,8 @@ import { command } from "../lib/cli/command.ts";
 import type { Params, Values } from "../lib/cli/command.ts";
 import { print, printBytes } from "../lib/cli/output.ts";
 import type { Shared } from "../lib/cli/shared.ts";
-import { connect } from "../lib/node/cluster.ts";
-import type { Cluster } from "../lib/node/cluster.ts";
+import { connect } from "../lib/node/cluster/cluster.ts";
+import type { Cluster } from "../lib/node/cluster/cluster.ts";
 import { load, printInfo, save, sizeOf } from "./client/actions.ts";
 import { parseByte, prompt } from "./client/prompt.ts";
 

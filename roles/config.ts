@@ -2,8 +2,8 @@
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
-import { ConfigServer } from "../lib/node/config_server.ts";
-import { requireLoopback } from "../lib/node/loopback.ts";
+import { ConfigServer } from "../lib/node/config/config_server.ts";
+import { requireLoopback } from "../lib/node/common/loopback.ts";
 
 /** See the head of this file. */
 export const config = command({

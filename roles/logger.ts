@@ -7,10 +7,10 @@ import type { Checkpoint } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
-import { GlobalLogger } from "../lib/node/global_logger.ts";
-import { LocalLogger, SERVER_WAIT_MS_MAX } from "../lib/node/local_logger.ts";
-import { MASTER_SILENT_MS_MAX } from "../lib/node/logger_requests.ts";
-import { requireLoopback } from "../lib/node/loopback.ts";
+import { GlobalLogger } from "../lib/node/logger/global_logger.ts";
+import { LocalLogger, SERVER_WAIT_MS_MAX } from "../lib/node/logger/local_logger.ts";
+import { MASTER_SILENT_MS_MAX } from "../lib/node/logger/logger_requests.ts";
+import { requireLoopback } from "../lib/node/common/loopback.ts";
 
 const EXIT_INTERRUPTED = 1;
 

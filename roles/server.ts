@@ -5,8 +5,8 @@ import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { say } from "../lib/cli/output.ts";
-import { MemoryServer } from "../lib/node/memory_server.ts";
-import { requireLoopback } from "../lib/node/loopback.ts";
+import { MemoryServer } from "../lib/node/memory/memory_server.ts";
+import { requireLoopback } from "../lib/node/common/loopback.ts";
 import { STALL_MS_MAX } from "../lib/net/transport.ts";
 
 const EXIT_LOST = 1;

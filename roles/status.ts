@@ -2,7 +2,7 @@
 import { formatEndpoint } from "../lib/base/units.ts";
 import { command } from "../lib/cli/command.ts";
 import { print } from "../lib/cli/output.ts";
-import { connect } from "../lib/node/cluster.ts";
+import { connect } from "../lib/node/cluster/cluster.ts";
 import { serverRows, trafficTable } from "./cluster/server_table.ts";
 import type { ServerRow } from "./cluster/server_table.ts";
 import { watch } from "./cluster/watch.ts";

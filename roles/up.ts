@@ -10,7 +10,7 @@ import { styleFor } from "../lib/cli/style.ts";
 import { recordOf, removeRecord, writeRecord } from "../lib/launch/cluster_record.ts";
 import { LocalCluster } from "../lib/launch/local_cluster.ts";
 import type { ClusterPlan } from "../lib/launch/local_cluster.ts";
-import { requireLoopback } from "../lib/node/loopback.ts";
+import { requireLoopback } from "../lib/node/common/loopback.ts";
 import { detach } from "./cluster/detach.ts";
 import { planFromFile, planLocal } from "./cluster/plan.ts";
 import { prepareRestore } from "./cluster/prepare_restore.ts";

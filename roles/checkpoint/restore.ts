@@ -5,9 +5,9 @@ import { verify } from "../../lib/checkpoint/verify.ts";
 import type { Checkpoint } from "../../lib/checkpoint/store.ts";
 import { command } from "../../lib/cli/command.ts";
 import { print, say } from "../../lib/cli/output.ts";
-import { connect } from "../../lib/node/cluster.ts";
-import { restore as restoreInto } from "../../lib/node/restore.ts";
-import { suspendCheckpoints } from "../../lib/node/suspend_checkpoints.ts";
+import { connect } from "../../lib/node/cluster/cluster.ts";
+import { restore as restoreInto } from "../../lib/node/logger/restore.ts";
+import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { isConfirmed, requireSomebody } from "./confirm.ts";
 import { Bar, DIRECTORY, NAME } from "./options.ts";
 

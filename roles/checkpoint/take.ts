@@ -3,9 +3,9 @@ import { pause } from "../../lib/base/clock.ts";
 import { command } from "../../lib/cli/command.ts";
 import { print } from "../../lib/cli/output.ts";
 import { Progress } from "../../lib/cli/progress.ts";
-import { findMaster } from "../../lib/node/find_master.ts";
-import type { LoggerLink } from "../../lib/node/logger_link.ts";
-import { Loggers } from "../../lib/node/loggers.ts";
+import { findMaster } from "../../lib/node/logger/find_master.ts";
+import type { LoggerLink } from "../../lib/node/logger/logger_link.ts";
+import { Loggers } from "../../lib/node/logger/loggers.ts";
 
 /** How long a checkpoint may take, the one before it included. */
 const TAKE_MS_MAX = 30 * 60_000;

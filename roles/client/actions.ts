@@ -2,7 +2,7 @@
 import { UsageError } from "../../lib/base/errors.ts";
 import { print } from "../../lib/cli/output.ts";
 import { Progress } from "../../lib/cli/progress.ts";
-import type { Cluster } from "../../lib/node/cluster.ts";
+import type { Cluster } from "../../lib/node/cluster/cluster.ts";
 import { reachTable, serverRows } from "../cluster/server_table.ts";
 
 /** @throws UsageError unless `start` is not after `end`. */

@@ -4,7 +4,7 @@ import { bytesToText } from "../../lib/cli/bytes.ts";
 import { print } from "../../lib/cli/output.ts";
 import { converse } from "../../lib/cli/repl.ts";
 import { nearest } from "../../lib/cli/suggest.ts";
-import type { Cluster } from "../../lib/node/cluster.ts";
+import type { Cluster } from "../../lib/node/cluster/cluster.ts";
 import { printInfo, sizeOf } from "./actions.ts";
 
 const HELP = `r [START END]          read, asking for what is not given; END is exclusive

@@ -4,7 +4,7 @@
  * Blocks share guards when there are more of them than guards; a held guard holds all its blocks. A map that has less
  * room than blocks shows in each cell the most remarkable of the blocks it stands for.
  */
-import type { BlockStates } from "../../lib/node/cluster.ts";
+import type { BlockStates } from "../../lib/node/cluster/cluster.ts";
 import type { Style } from "../../lib/cli/style.ts";
 
 /** What a block is, the least remarkable first. */

@@ -3,7 +3,7 @@ import { say } from "../../lib/cli/output.ts";
 import type { ConfiguredServer } from "../../lib/config/config_file.ts";
 import { isOwnAddress, requireOwn, requireOwnKeys } from "../../lib/launch/local_cluster.ts";
 import type { ServerPlan } from "../../lib/launch/local_cluster.ts";
-import { readConfig } from "../../lib/node/config_server.ts";
+import { readConfig } from "../../lib/node/config/config_server.ts";
 
 /** What is asked of every server. */
 export interface ServerOptions {

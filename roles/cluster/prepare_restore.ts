@@ -5,9 +5,9 @@ import { approximateSize } from "../../lib/base/units.ts";
 import { soundCheckpoint } from "../../lib/checkpoint/choose.ts";
 import { say } from "../../lib/cli/output.ts";
 import type { ServerPlan } from "../../lib/launch/local_cluster.ts";
-import { connect } from "../../lib/node/cluster.ts";
-import type { Cluster } from "../../lib/node/cluster.ts";
-import { restore } from "../../lib/node/restore.ts";
+import { connect } from "../../lib/node/cluster/cluster.ts";
+import type { Cluster } from "../../lib/node/cluster/cluster.ts";
+import { restore } from "../../lib/node/logger/restore.ts";
 import { findSegment, IPC_PRIVATE } from "../../lib/sys/shared_memory.ts";
 
 /** How long the config server may take to find servers that are there. */

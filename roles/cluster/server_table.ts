@@ -1,7 +1,7 @@
 /** The servers of a cluster as rows. */
 import { approximateSize, formatSize } from "../../lib/base/units.ts";
 import { table } from "../../lib/cli/table.ts";
-import type { Cluster, ServerInfo } from "../../lib/node/cluster.ts";
+import type { Cluster, ServerInfo } from "../../lib/node/cluster/cluster.ts";
 
 /** One server, flat: what `--json` prints. */
 export interface ServerRow {

@@ -24,7 +24,7 @@ import type { Ran } from "../support/processes.ts";
 import { startLogger } from "../support/loggers.ts";
 import { until } from "../support/until.ts";
 import { parseEndpoint } from "../../lib/base/units.ts";
-import { suspendCheckpoints } from "../../lib/node/suspend_checkpoints.ts";
+import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { seededTest } from "../support/seeded.ts";
 
 const KIB = 1024;

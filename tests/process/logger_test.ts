@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { SystemError } from "../../lib/base/errors.ts";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
-import { LocalLogger } from "../../lib/node/local_logger.ts";
+import { LocalLogger } from "../../lib/node/logger/local_logger.ts";
 import { HeldBlock } from "../support/holder.ts";
 import { LoggedCluster, loggerArgs } from "../support/loggers.ts";
 import {

@@ -41,7 +41,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: "7: a reply carries the epoch of the bytes it brings",
-    file: "lib/node/request_server.ts",
+    file: "lib/node/memory/request_server.ts",
     from: `        region.incarnationHeld,
         region.epochHeld,
         size,`,
@@ -80,7 +80,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: "11: who carries no epoch waits until every server has made the cut",
-    file: "lib/node/waiting_room.ts",
+    file: "lib/node/memory/waiting_room.ts",
     from: `return this.#region.isCutUnreleased && talk.dialect === "classic";`,
     to: `return talk.dialect !== "classic" && talk.dialect === "classic";`,
     paths: ["classic"],

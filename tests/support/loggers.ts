@@ -4,9 +4,9 @@ import { DsmError } from "../../lib/base/errors.ts";
 import { parseEndpoint } from "../../lib/base/units.ts";
 import type { Checkpoint } from "../../lib/checkpoint/store.ts";
 import { verify } from "../../lib/checkpoint/verify.ts";
-import type { CheckpointPhase } from "../../lib/node/global_checkpoint.ts";
-import { GlobalLogger } from "../../lib/node/global_logger.ts";
-import type { GlobalLoggerRequest } from "../../lib/node/global_logger.ts";
+import type { CheckpointPhase } from "../../lib/node/logger/global_checkpoint.ts";
+import { GlobalLogger } from "../../lib/node/logger/global_logger.ts";
+import type { GlobalLoggerRequest } from "../../lib/node/logger/global_logger.ts";
 import { ready, startDsm, TestCluster } from "./processes.ts";
 import type { ClusterOptions, Program } from "./processes.ts";
 

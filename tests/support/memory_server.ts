@@ -1,8 +1,8 @@
 /** Memory servers of a test's own, within its process: private keys, a port of the kernel's choice, nothing left behind. */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { FooterWord } from "../../lib/memory/layout.ts";
-import { MemoryServer } from "../../lib/node/memory_server.ts";
-import type { MemoryServerRequest } from "../../lib/node/memory_server.ts";
+import { MemoryServer } from "../../lib/node/memory/memory_server.ts";
+import type { MemoryServerRequest } from "../../lib/node/memory/memory_server.ts";
 import { libc } from "../../lib/sys/libc.ts";
 import { findSet, setSize } from "../../lib/sys/semaphores.ts";
 import { findSegment } from "../../lib/sys/shared_memory.ts";

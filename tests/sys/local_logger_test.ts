@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { FooterWord } from "../../lib/memory/layout.ts";
-import { LocalLogger } from "../../lib/node/local_logger.ts";
+import { LocalLogger } from "../../lib/node/logger/local_logger.ts";
 import { decodeChecksums, decodeRuns } from "../../lib/wire/gathered.ts";
 import type { Fields } from "../../lib/wire/messages.ts";
 import { hello } from "../support/frames.ts";

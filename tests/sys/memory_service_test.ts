@@ -1,4 +1,4 @@
-/** lib/node/memory_service.ts behind links whose every state the test decides. */
+/** lib/node/memory/memory_service.ts behind links whose every state the test decides. */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { closeRegion, openRegion } from "../../lib/memory/open.ts";
 import type { Region } from "../../lib/memory/region.ts";
@@ -6,7 +6,7 @@ import { Deadline } from "../../lib/base/clock.ts";
 import type { GuardPlan } from "../../lib/memory/guards.ts";
 import { Output } from "../../lib/net/transport.ts";
 import type { Link } from "../../lib/net/transport.ts";
-import { MemoryService } from "../../lib/node/memory_service.ts";
+import { MemoryService } from "../../lib/node/memory/memory_service.ts";
 import { PREFIX_SIZE } from "../../lib/wire/messages.ts";
 import { decodeHeader, frameSizes } from "../../lib/wire/frame.ts";
 import { concat, frame, hello } from "../support/frames.ts";

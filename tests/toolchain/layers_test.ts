@@ -21,13 +21,14 @@ const EMPTY = "export {};\n";
 Deno.test("layers: a tree that keeps the rules has no problem", async () => {
   const problems = await problemsOf({
     "main.ts": 'import "./roles/server.ts";\nDeno.exit(0);\n',
-    "mod.ts": 'export * from "./lib/node/cluster.ts";\n',
+    "mod.ts": 'export * from "./lib/node/cluster/cluster.ts";\n',
     "roles/server.ts":
-      'import "../lib/cli/command.ts";\nimport "../lib/node/cluster.ts";\nimport "./server/start.ts";\n',
+      'import "../lib/cli/command.ts";\nimport "../lib/node/cluster/cluster.ts";\nimport "./server/start.ts";\n',
     "roles/server/start.ts": EMPTY,
     "lib/cli/command.ts": 'import "../base/clock.ts";\nsetTimeout(() => {}, 1);\n',
-    "lib/node/cluster.ts": 'import "./inner/part.ts";\nnew Worker(new URL("./inner/part.ts", import.meta.url));\n',
-    "lib/node/inner/part.ts": 'import "../../sys/libc.ts";\n',
+    "lib/node/cluster/cluster.ts":
+      'import "./inner/part.ts";\nnew Worker(new URL("./inner/part.ts", import.meta.url));\n',
+    "lib/node/cluster/inner/part.ts": 'import "../../../sys/libc.ts";\n',
     "lib/sys/libc.ts": 'Deno.dlopen("", {});\n',
     "lib/base/clock.ts": "Date.now();\n",
     "lib/wire/frame.ts": 'import "../base/errors.ts";\n// Date.now() in a comment\nconst text = "Math.random";\n',
@@ -39,23 +40,23 @@ Deno.test("layers: a tree that keeps the rules has no problem", async () => {
 Deno.test("layers: an import upwards is refused, types included", async () => {
   const problems = await problemsOf({
     "lib/base/errors.ts": EMPTY,
-    "lib/memory/region.ts": `${EMPTY}\nimport type {} from "../node/server.ts";\n`,
-    "lib/node/server.ts": 'import "../../roles/server.ts";\nimport "../base/errors.ts";\n',
+    "lib/memory/region.ts": `${EMPTY}\nimport type {} from "../node/memory/server.ts";\n`,
+    "lib/node/memory/server.ts": 'import "../../../roles/server.ts";\nimport "../../base/errors.ts";\n',
     "roles/server.ts": EMPTY,
   });
   assertEquals(problems, [
-    "lib/memory/region.ts:3: imports lib/node/server.ts: lib/memory is below lib/node",
-    "lib/node/server.ts:1: imports roles/server.ts: lib/node is below roles",
+    "lib/memory/region.ts:3: imports lib/node/memory/server.ts: lib/memory is below lib/node/memory",
+    "lib/node/memory/server.ts:1: imports roles/server.ts: lib/node/memory is below roles",
   ]);
 });
 
 Deno.test("layers: the inside of another layer's folder is private to it", async () => {
   const problems = await problemsOf({
     "lib/net/tls/handshake.ts": EMPTY,
-    "lib/node/server.ts": 'import "../net/tls/handshake.ts";\n',
+    "lib/node/memory/server.ts": 'import "../../net/tls/handshake.ts";\n',
   });
   assertEquals(problems, [
-    "lib/node/server.ts:1: imports lib/net/tls/handshake.ts: what is in a folder of lib/net is private to lib/net",
+    "lib/node/memory/server.ts:1: imports lib/net/tls/handshake.ts: what is in a folder of lib/net is private to lib/net",
   ]);
 });
 
@@ -105,11 +106,11 @@ Deno.test("layers: pointers stay in lib/sys and Deno.exit in main.ts", async () 
 Deno.test("layers: a worker counts as an import, and a folder nobody knows is named", async () => {
   const problems = await problemsOf({
     "lib/helpers/misc.ts": EMPTY,
-    "lib/memory/region.ts": 'new Worker(new URL("../node/loop.ts", import.meta.url), { type: "module" });\n',
-    "lib/node/loop.ts": EMPTY,
+    "lib/memory/region.ts": 'new Worker(new URL("../node/memory/loop.ts", import.meta.url), { type: "module" });\n',
+    "lib/node/memory/loop.ts": EMPTY,
   });
   assertEquals(problems, [
     "lib/helpers/misc.ts:1: is in no layer: add its folder to tools/check_layers.ts",
-    "lib/memory/region.ts:1: imports lib/node/loop.ts: lib/memory is below lib/node",
+    "lib/memory/region.ts:1: imports lib/node/memory/loop.ts: lib/memory is below lib/node/memory",
   ]);
 });

@@ -11,7 +11,7 @@ import {
   STALL_MS_MAX,
   STASH_TOTAL_MAX,
 } from "../../lib/net/transport.ts";
-import { WATCHERS_MAX } from "../../lib/node/change_watch.ts";
+import { WATCHERS_MAX } from "../../lib/node/memory/change_watch.ts";
 import {
   CLASSIC_QUIT,
   CLASSIC_READ,
@@ -104,7 +104,7 @@ const LIMITS: readonly Limit[] = [
   limit({ STALL_MS_MAX }, time, "net/transport.ts", "for a client to take some of its replies (`dsm server --stall`)"),
   limit({ SILENT_MS_MAX }, time, "net/transport.ts", "for a peer's kernel to give a sign of life"),
   limit({ REMEMBERED_MAX }, plain, "wire/messages.ts", "answers that a session remembers"),
-  limit({ WATCHERS_MAX }, plain, "node/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
+  limit({ WATCHERS_MAX }, plain, "node/memory/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
   limit({ TIMEOUT_MS }, time, "net/channel.ts", "for a request, unless the client says otherwise"),
   limit({ SERVER_COUNT_MAX }, plain, "config/config_file.ts", "servers in one space"),
 ];

@@ -3,7 +3,7 @@
  * `master.ts CONFIG DIRECTORY PHASE`. It prints `at PHASE` and goes no further.
  */
 import { parseEndpoint } from "../../../lib/base/units.ts";
-import { GlobalLogger } from "../../../lib/node/global_logger.ts";
+import { GlobalLogger } from "../../../lib/node/logger/global_logger.ts";
 
 const [config = "", directory = "", last = ""] = Deno.args;
 const master = new GlobalLogger(

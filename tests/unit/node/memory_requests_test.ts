@@ -1,8 +1,8 @@
-/** lib/node/memory_requests.ts: the same requests however the bytes are cut, and nothing but ProtocolError for others. */
+/** lib/node/memory/memory_requests.ts: the same requests however the bytes are cut, and nothing but ProtocolError for others. */
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { ProtocolError } from "../../../lib/base/errors.ts";
 import type { Random } from "../../../lib/base/random.ts";
-import { MemoryRequest, Operation, Parsed, RequestParser } from "../../../lib/node/memory_requests.ts";
+import { MemoryRequest, Operation, Parsed, RequestParser } from "../../../lib/node/memory/memory_requests.ts";
 import { encodeFrame } from "../../../lib/wire/frame.ts";
 import { HEADER_SIZE_MAX, MESSAGES, OPERATION_SIZE_MAX } from "../../../lib/wire/messages.ts";
 import type { MessageName } from "../../../lib/wire/messages.ts";

@@ -3,11 +3,11 @@ import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertThrows
 import { ProtocolError, UsageError } from "../../../lib/base/errors.ts";
 import type { Region } from "../../../lib/memory/region.ts";
 import type { Link } from "../../../lib/net/transport.ts";
-import { ChangeWatch, isEqual } from "../../../lib/node/change_watch.ts";
-import { isLoopback, requireLoopback } from "../../../lib/node/loopback.ts";
-import { LETTERS_MAX, Mailbox } from "../../../lib/node/mailbox.ts";
-import { acceptHello, startsNative } from "../../../lib/node/native_hello.ts";
-import { Sessions } from "../../../lib/node/sessions.ts";
+import { ChangeWatch, isEqual } from "../../../lib/node/memory/change_watch.ts";
+import { isLoopback, requireLoopback } from "../../../lib/node/common/loopback.ts";
+import { LETTERS_MAX, Mailbox } from "../../../lib/node/memory/mailbox.ts";
+import { acceptHello, startsNative } from "../../../lib/node/common/native_hello.ts";
+import { Sessions } from "../../../lib/node/memory/sessions.ts";
 import { REMEMBERED_MAX, TOKEN_SIZE } from "../../../lib/wire/messages.ts";
 import { until, within } from "../../support/until.ts";
 
@@ -145,7 +145,7 @@ Deno.test("mailbox: its counters may wrap", () => {
 Deno.test("mailbox: nothing is lost or doubled between two threads", async () => {
   const count = 300_000;
   const memory = Mailbox.memory();
-  const source = new URL("../../../lib/node/mailbox.ts", import.meta.url).href;
+  const source = new URL("../../../lib/node/memory/mailbox.ts", import.meta.url).href;
   const code = `import { Mailbox } from "${source}";
     self.onmessage = ({ data }) => {
       const mailbox = new Mailbox(data);

@@ -1,0 +1,2 @@
+/** Where log lines go. */
+export type LogSink = (level: "debug" | "info" | "warn" | "error", message: string) => void;

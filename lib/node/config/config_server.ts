@@ -1,0 +1,148 @@
+/**
+ * A config server: it reads config.txt, watches the servers named there, and tells everybody the layout of the space.
+ *
+ * On reload only what appends to the space is taken over. Whatever would move bytes that are there is refused, and the
+ * old layout stays.
+ */
+import { ConfigError, DsmError } from "../../base/errors.ts";
+import { parseConfig } from "../../config/config_file.ts";
+import type { ConfiguredServer } from "../../config/config_file.ts";
+import { Space } from "../../config/space.ts";
+import { DenoTransport } from "../../net/deno_transport.ts";
+import { STALL_MS_MAX } from "../../net/transport.ts";
+import { numericHost } from "../../sys/sockets.ts";
+import type { GreetedServer } from "../../wire/classic.ts";
+import { meetEpoch } from "../../wire/epoch.ts";
+import type { EpochWord } from "../../wire/epoch.ts";
+import { ConfigService } from "./config_service.ts";
+import { listenDeno } from "../common/deno_listener.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import { ServerWatch } from "./server_watch.ts";
+
+/** What a config server is to be. */
+export interface ConfigServerRequest {
+  /** Name of the file. */
+  readonly file: string;
+  /** Where to listen. */
+  readonly host: string;
+  /** The port; 0 lets the kernel choose. */
+  readonly port: number;
+}
+
+/** Reads and parses a config file. @throws ConfigError, also when there is no such file. */
+export async function readConfig(file: string): Promise<ConfiguredServer[]> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(file);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
+    throw new ConfigError(file, 0, `${reason}; it names the servers: their number, then one host:port a line`, error);
+  }
+  return parseConfig(text, file);
+}
+
+async function greetedAs(server: ConfiguredServer): Promise<GreetedServer> {
+  const host = await numericHost(server.host).catch(() => server.host);
+  return { host, port: server.port };
+}
+
+/** A config server that runs. */
+export class ConfigServer {
+  /** The port, the real one where 0 was asked for. */
+  readonly port: number;
+  /** The address it listens on. */
+  readonly host: string;
+  readonly #file: string;
+  readonly #log: LogSink;
+  readonly #transport: DenoTransport;
+  /** The highest epoch this process has seen. */
+  readonly epoch: EpochWord = { incarnation: 0, epoch: 0 };
+  #servers: ConfiguredServer[] = [];
+  #watches: ServerWatch[] = [];
+  #greeted: GreetedServer[] = [];
+  #space: Space = new Space(0, []);
+
+  private constructor(request: ConfigServerRequest, host: string, log: LogSink) {
+    const listener = listenDeno(host, request.port);
+    this.#file = request.file;
+    this.#log = log;
+    this.host = host;
+    this.port = listener.addr.port;
+    const service = new ConfigService(this);
+    this.#transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, { stallMsMax: STALL_MS_MAX });
+  }
+
+  /** Reads the file, binds the port, begins to watch. @throws ConfigError; SystemError EADDRINUSE. */
+  static async start(request: ConfigServerRequest, log: LogSink): Promise<ConfigServer> {
+    const servers = await readConfig(request.file);
+    const server = new ConfigServer(request, await numericHost(request.host), log);
+    await server.#append(servers);
+    return server;
+  }
+
+  /** The space as it is known now. */
+  get space(): Space {
+    return this.#space;
+  }
+
+  /** The servers as the classic greeting names them. */
+  get greeted(): readonly GreetedServer[] {
+    return this.#greeted;
+  }
+
+  async #append(servers: ConfiguredServer[]): Promise<void> {
+    const added = servers.slice(this.#servers.length);
+    this.#greeted = await Promise.all(servers.map(greetedAs));
+    this.#servers = servers;
+    for (const server of added) {
+      this.#watches.push(
+        new ServerWatch(server, this.epoch, () => this.#life(), () => this.#layOut(), this.#log),
+      );
+    }
+    this.#layOut();
+  }
+
+  /** The life that servers are to belong to: the latest that one of them is in, else a new one, numbered by the clock. */
+  #life(): EpochWord | undefined {
+    if (!this.#watches.every((watch) => watch.isAsked)) return undefined;
+    if (this.epoch.incarnation === 0) meetEpoch(this.epoch, Math.floor(Date.now() / 1000), 1);
+    return this.epoch;
+  }
+
+  #layOut(): void {
+    this.#space = new Space(this.#space.revision + 1, this.#watches.map((watch) => watch.place));
+  }
+
+  /** Reads the file again. What is wrong with it is logged, and changes nothing. */
+  async reload(): Promise<void> {
+    try {
+      const servers = await readConfig(this.#file);
+      const moved = this.#servers.findIndex((server, i) => !isSamePlace(server, servers[i]));
+      if (moved >= 0) {
+        const { host, port } = this.#servers[moved] as ConfiguredServer;
+        throw new ConfigError(
+          this.#file,
+          0,
+          `refused: server ${moved} (${host}:${port}) is no longer in its place, which would move its bytes; only append servers`,
+        );
+      }
+      const added = servers.length - this.#servers.length;
+      await this.#append(servers);
+      this.#log("info", added === 0 ? "config read again: nothing new" : `config read again: ${added} more server(s)`);
+    } catch (error) {
+      if (!(error instanceof DsmError)) throw error;
+      this.#log("error", `config not read again: ${error.message}`);
+    }
+  }
+
+  /** Stops watching and serving. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#watches.map((watch) => watch.stop()));
+    await this.#transport.stop();
+  }
+}
+
+function isSamePlace(old: ConfiguredServer, now: ConfiguredServer | undefined): boolean {
+  return now !== undefined && old.host === now.host && old.port === now.port &&
+    (old.size === undefined || now.size === undefined || old.size === now.size);
+}

@@ -1,0 +1,119 @@
+/**
+ * Watches the memory servers of a space: who answers, and how large each one is.
+ *
+ *   - One heartbeat per server every BEAT_MS, answered within ANSWER_MS_MAX: a server that stops answering is known to be
+ *     gone within 2 s.
+ *   - A server that belongs to no life of the cluster yet (a fresh region) is told this one; one that belongs to an earlier
+ *     life is brought into it.
+ *   - The size a server had first is the size it keeps: a server that comes back with another one would move the bytes of
+ *     all behind it, so it is not let in.
+ */
+import { pause } from "../../base/clock.ts";
+import { DsmError } from "../../base/errors.ts";
+import { formatSize } from "../../base/units.ts";
+import type { ConfiguredServer } from "../../config/config_file.ts";
+import type { Place } from "../../config/space.ts";
+import { placeName } from "../../config/space.ts";
+import { Channel } from "../../net/channel.ts";
+import type { EpochWord } from "../../wire/epoch.ts";
+import type { Fields } from "../../wire/messages.ts";
+import type { LogSink } from "../common/log_sink.ts";
+
+/** How often a server is asked whether it is there. */
+const BEAT_MS = 400;
+/** The same while others have not been heard yet. */
+const SOON_MS = 20;
+/** How long it may take to answer. */
+const ANSWER_MS_MAX = 1_000;
+
+/** Watches one server. */
+export class ServerWatch {
+  /** What is known of it now. */
+  place: Omit<Place, "base">;
+  /** Whether it has answered, or failed to, at least once. */
+  isAsked = false;
+  readonly #channel: Channel;
+  readonly #life: () => Readonly<EpochWord> | undefined;
+  readonly #changed: () => void;
+  readonly #log: LogSink;
+  readonly #ending = new AbortController();
+  readonly #ended: Promise<void>;
+
+  /**
+   * @param epoch of the config server's process. @param life which servers are to belong to, undefined while that is not
+   * known. @param changed called after every change of `place`.
+   */
+  constructor(
+    server: ConfiguredServer,
+    epoch: EpochWord,
+    life: () => Readonly<EpochWord> | undefined,
+    changed: () => void,
+    log: LogSink,
+  ) {
+    this.place = {
+      host: server.host,
+      port: server.port,
+      size: server.size ?? 0,
+      blockSize: server.blockSize ?? 0,
+      isAlive: false,
+      reason: "it has not answered yet",
+    };
+    this.#life = life;
+    this.#changed = changed;
+    this.#log = log;
+    this.#channel = new Channel(server.host, server.port, epoch);
+    this.#ended = this.#beat();
+  }
+
+  async #beat(): Promise<void> {
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      try {
+        const { header } = await this.#channel.request("regionInfo", {}, true, { timeoutMs: ANSWER_MS_MAX, signal });
+        this.isAsked = true;
+        const life = this.#life();
+        if (life && header.incarnation !== life.incarnation) {
+          await this.#channel.request("join", { ...life }, true, { timeoutMs: ANSWER_MS_MAX, signal });
+        }
+        if (header.name === "regionInfoReply") this.#met(header.fields);
+      } catch (error) {
+        if (signal.aborted) break;
+        if (!(error instanceof DsmError)) throw error;
+        this.isAsked = true;
+        this.#missed(error.message);
+      }
+      await pause(this.#life() ? BEAT_MS : SOON_MS, signal);
+    }
+  }
+
+  #met(info: Fields<"regionInfoReply">): void {
+    const { size, blockSize, isAlive } = this.place;
+    if (size !== 0 && size !== info.size) {
+      return this.#missed(
+        `it came with ${formatSize(info.size)} instead of ${formatSize(size)}, which would move the bytes behind it: ` +
+          `start it with --size ${formatSize(size)}`,
+      );
+    }
+    if (isAlive && blockSize === info.blockSize) return;
+    this.place = { ...this.place, size: info.size, blockSize: info.blockSize, isAlive: true, reason: "" };
+    this.#log(
+      "info",
+      `${placeName(this.place)} answers: ${formatSize(info.size)} in blocks of ${formatSize(info.blockSize)}`,
+    );
+    this.#changed();
+  }
+
+  #missed(reason: string): void {
+    if (!this.place.isAlive && this.place.reason === reason) return;
+    if (this.place.isAlive) this.#log("warn", `${placeName(this.place)} does not answer: ${reason}`);
+    this.place = { ...this.place, isAlive: false, reason };
+    this.#changed();
+  }
+
+  /** Stops watching. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#channel.close();
+    await this.#ended;
+  }
+}

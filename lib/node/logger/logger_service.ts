@@ -1,0 +1,134 @@
+/**
+ * What a logger does with the bytes that reach its port, in two dialects.
+ *
+ *   - `DSM1` begins the native one.
+ *   - Anything else is the first ancestor's: each 32-bit integer, an index that means nothing here, is answered with the
+ *     whole memory of the server, raw.
+ */
+import { ProtocolError } from "../../base/errors.ts";
+import type { Link, Service } from "../../net/transport.ts";
+import { encodeFrame } from "../../wire/frame.ts";
+import type { Header } from "../../wire/frame.ts";
+import { MAGIC, TOKEN_SIZE } from "../../wire/messages.ts";
+import { ClassicGather } from "./classic_gather.ts";
+import type { LoggedServer } from "./logged_server.ts";
+import type { LoggerRequests } from "./logger_requests.ts";
+import { acceptHello } from "../common/native_hello.ts";
+import { putBytes } from "../common/native_reply.ts";
+import { takePlainRequests } from "../common/plain_requests.ts";
+
+/** Bytes of the index that a classic global logger sends. */
+const INDEX_SIZE = 4;
+
+class Conversation {
+  dialect: "unknown" | "native" | "classic" = "unknown";
+  isWelcome = false;
+  gather: ClassicGather | undefined;
+}
+
+/** See the head of this file. */
+export class LoggerService implements Service {
+  readonly #server: LoggedServer;
+  readonly #requests: LoggerRequests;
+  readonly #links = new Set<Link>();
+
+  /** @param server whose memory is sent raw; @param requests answers the native ones. */
+  constructor(server: LoggedServer, requests: LoggerRequests) {
+    this.#server = server;
+    this.#requests = requests;
+  }
+
+  /** See {@linkcode Service}. */
+  opened(link: Link): void {
+    link.state = new Conversation();
+    this.#links.add(link);
+    this.#requests.opened(link);
+  }
+
+  /** See {@linkcode Service}. */
+  closed(link: Link): void {
+    (link.state as Conversation).gather?.end();
+    this.#links.delete(link);
+    this.#requests.closed(link);
+  }
+
+  /** The region is lost: ends every raw answer, and with it the connection, since its reader counts bytes. */
+  lost(): void {
+    for (const link of [...this.#links]) {
+      const { gather } = link.state as Conversation;
+      gather?.end();
+      if (gather) link.close();
+    }
+  }
+
+  /** See {@linkcode Service}. */
+  received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView, end: number, start: number = 0): number {
+    const talk = link.state as Conversation;
+    let at = start;
+    if (talk.dialect === "unknown") {
+      talk.dialect = dialectOf(bytes.subarray(start, end));
+      if (talk.dialect === "native") at += MAGIC.length;
+    }
+    switch (talk.dialect) {
+      case "unknown":
+        return start;
+      case "native":
+        return takePlainRequests(link, bytes, view, at, end, (header) => this.#serveNative(link, talk, header));
+      case "classic":
+        return this.#receiveClassic(link, talk, at, end);
+    }
+  }
+
+  #serveNative(link: Link, talk: Conversation, header: Header): boolean {
+    if (header.name === "hello") {
+      this.#welcome(link, talk, header.id, acceptHello(header.fields));
+      return true;
+    }
+    if (!talk.isWelcome) throw new ProtocolError(`${header.name} before hello`);
+    link.pause();
+    this.#requests.serve(link, header).finally(() => link.resume());
+    return false;
+  }
+
+  #welcome(link: Link, talk: Conversation, id: number, version: number): void {
+    if (talk.isWelcome) throw new ProtocolError("a second hello");
+    talk.isWelcome = true;
+    putBytes(link, MAGIC);
+    const token = new Uint8Array(TOKEN_SIZE);
+    const { region } = this.#server;
+    const envelope = { id, incarnation: region?.incarnationHeld ?? 0, epoch: region?.epochHeld ?? 0 };
+    putBytes(link, encodeFrame("welcome", envelope, { version, role: "logger", token, resumed: false }));
+  }
+
+  /** The index stays unconsumed until its answer is sent: so the transport comes back here whenever there is room. */
+  #receiveClassic(link: Link, talk: Conversation, start: number, end: number): number {
+    let at = start;
+    while (end - at >= INDEX_SIZE && !link.isBlocked) {
+      const { region, reason } = this.#server;
+      if (!region) throw new ProtocolError(`there is no memory to send: ${reason}`);
+      talk.gather ??= new ClassicGather(region);
+      const sent = talk.gather.sendOn(link);
+      if (sent === "lost") throw new ProtocolError("the memory was lost while it was sent");
+      if (!sent) break;
+      talk.gather = undefined;
+      at += INDEX_SIZE;
+    }
+    return at;
+  }
+
+  /** See {@linkcode Service}. */
+  nextTickMs(): number {
+    return this.#requests.nextTickMs();
+  }
+
+  /** See {@linkcode Service}. */
+  tick(): void {
+    this.#requests.tick();
+  }
+}
+
+/** What the first bytes begin. */
+function dialectOf(bytes: Uint8Array): Conversation["dialect"] {
+  for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) if (bytes[i] !== MAGIC[i]) return "classic";
+  return bytes.length < MAGIC.length ? "unknown" : "native";
+}

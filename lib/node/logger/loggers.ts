@@ -1,0 +1,57 @@
+/** All local loggers of a cluster: one per server of the layout, each with one connection that lasts. */
+import { SystemError } from "../../base/errors.ts";
+import { formatEndpoint } from "../../base/units.ts";
+import type { Endpoint } from "../../base/units.ts";
+import { placeName, Space } from "../../config/space.ts";
+import type { Place } from "../../config/space.ts";
+import { Channel } from "../../net/channel.ts";
+import type { EpochWord } from "../../wire/epoch.ts";
+import { LoggerLink } from "./logger_link.ts";
+
+/** How long the config server may take to answer. */
+const LAYOUT_MS_MAX = 3_000;
+
+/** A server and the way to its logger. */
+export interface LoggedPlace {
+  /** The server's place in the space. */
+  readonly place: Place;
+  /** Its logger. */
+  readonly logger: LoggerLink;
+}
+
+/** See the head of this file. */
+export class Loggers implements AsyncDisposable {
+  readonly #config: Channel;
+  readonly #epoch: EpochWord;
+  readonly #links = new Map<string, LoggerLink>();
+
+  /** @param config where the config server is; @param epoch of this process. */
+  constructor(config: Endpoint, epoch: EpochWord) {
+    this.#config = new Channel(config.host, config.port, epoch);
+    this.#epoch = epoch;
+  }
+
+  /** The servers as the config server has them now. @throws PeerLostError, TimeoutError, SystemError EPROTO. */
+  async places(signal: AbortSignal): Promise<LoggedPlace[]> {
+    const { header } = await this.#config.request("layout", {}, true, { timeoutMs: LAYOUT_MS_MAX, signal });
+    if (header.name !== "layoutReply") {
+      throw new SystemError("layout", "EPROTO", `${formatEndpoint(this.#config)} is not a config server; see --config`);
+    }
+    const { places } = Space.fromRows(header.fields.revision, header.fields.servers);
+    return places.map((place) => ({ place, logger: this.#link(place) }));
+  }
+
+  #link(place: Place): LoggerLink {
+    const name = placeName(place);
+    const known = this.#links.get(name);
+    if (known) return known;
+    const link = new LoggerLink(place, this.#epoch);
+    this.#links.set(name, link);
+    return link;
+  }
+
+  /** Closes every connection. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#config, ...this.#links.values()].map((each) => each.close()));
+  }
+}

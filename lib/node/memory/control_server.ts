@@ -1,0 +1,125 @@
+/** Answers what is not about the region's bytes: hello, and questions about the server itself. */
+import { nowMs } from "../../base/clock.ts";
+import { guardStates } from "../../memory/inspect.ts";
+import { FooterWord } from "../../memory/layout.ts";
+import type { Region } from "../../memory/region.ts";
+import type { Link } from "../../net/transport.ts";
+import type { Header } from "../../wire/frame.ts";
+import { MAGIC } from "../../wire/messages.ts";
+import type { Fields } from "../../wire/messages.ts";
+import { acceptHello } from "../common/native_hello.ts";
+import { putBytes, putReply } from "../common/native_reply.ts";
+import { Sessions } from "./sessions.ts";
+import type { Session } from "./sessions.ts";
+
+/** What a server tells of itself. */
+export interface ServerAbout {
+  /** Which transport serves. */
+  readonly transport: string;
+  /** Whether programs on this host may attach the region. */
+  readonly isAttachable: boolean;
+}
+
+/** What has passed through a server. */
+export type Traffic = Pick<
+  Fields<"regionInfoReply">,
+  "connectionCount" | "operationCount" | "byteCount" | "waitCount"
+>;
+
+/** See the head of this file. */
+export class ControlServer {
+  readonly #region: Region;
+  readonly #about: ServerAbout;
+  readonly #traffic: () => Traffic;
+  readonly #sessions = new Sessions();
+  readonly #startedMs = nowMs();
+
+  /** @param traffic asked anew for every answer. */
+  constructor(region: Region, about: ServerAbout, traffic: () => Traffic) {
+    this.#region = region;
+    this.#about = about;
+    this.#traffic = traffic;
+  }
+
+  /**
+   * Answers a hello: begins a session, or resumes the one whose token it carries.
+   *
+   * @throws ProtocolError when no version is spoken by both.
+   */
+  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session {
+    const version = acceptHello(header.fields);
+    const resumed = header.fields.token.length > 0
+      ? this.#sessions.resume(header.fields.token.toHex(), link)
+      : undefined;
+    const session = resumed?.session ?? this.#sessions.begin(link);
+    putBytes(link, MAGIC);
+    putReply(link, this.#region, header.id, "welcome", {
+      version,
+      role: "server",
+      token: Uint8Array.fromHex(session.token),
+      resumed: resumed !== undefined,
+    });
+    if (resumed) {
+      link.flush();
+      resumed.left.close();
+    }
+    return session;
+  }
+
+  /** Ends the session of a connection that went, unless it has moved to another. */
+  end(session: Session, link: Link): void {
+    this.#sessions.end(session, link);
+  }
+
+  /** Answers a question. */
+  serve(link: Link, header: Header): void {
+    switch (header.name) {
+      case "ping":
+        return putReply(link, this.#region, header.id, "pong", {});
+      case "regionInfo":
+        return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
+      case "join":
+        return this.#join(link, header);
+      case "blockStates":
+        return putReply(link, this.#region, header.id, "blockStatesReply", {
+          blockCount: this.#region.layout.blockCount,
+          guards: guardStates(this.#region).map((
+            guard,
+          ) => [guard.index, guard.value, guard.lastPid, guard.waiterCount]),
+          suspects: this.#region.suspects().latest.map((block) => [block]),
+        });
+      default:
+        putReply(link, this.#region, header.id, "error", {
+          code: "ENOSYS",
+          message: `a memory server does not answer ${header.name}`,
+        });
+    }
+  }
+
+  #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
+    putReply(link, this.#region, id, "error", {
+      code: "ESTALE",
+      message: "this server is in a later life of the cluster",
+    });
+  }
+
+  #info(): Fields<"regionInfoReply"> {
+    const region = this.#region;
+    return {
+      size: region.layout.size,
+      blockSize: region.layout.blockSize,
+      guardCount: region.layout.guardCount,
+      startCount: region.word(FooterWord.startCount),
+      pid: region.word(FooterWord.serverPid),
+      transport: this.#about.transport,
+      attachable: this.#about.isAttachable,
+      shmid: region.memory.id,
+      semid: region.guards.id,
+      cookie: region.cookie,
+      suspectCount: region.suspects().count,
+      ...this.#traffic(),
+      uptimeMs: Math.round(nowMs() - this.#startedMs),
+    };
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * A memory server: a region, a port, and the transport between them.
+ *
+ *   - The port is bound before anything is made in the kernel, so of two servers started at once on the same port and
+ *     keys one hears that the port is taken and has touched nothing.
+ *   - What is lost under a running server (its segment or set removed by somebody) ends it: `lost` resolves.
+ */
+import { invariant } from "../../base/assert.ts";
+import { formatEndpoint } from "../../base/units.ts";
+import type { Endpoint } from "../../base/units.ts";
+import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../../memory/open.ts";
+import type { RegionRequest, StartKind } from "../../memory/open.ts";
+import type { Region } from "../../memory/region.ts";
+import { DenoTransport } from "../../net/deno_transport.ts";
+import type { TransportOptions } from "../../net/transport.ts";
+import { Eventfd } from "../../sys/epoll.ts";
+import { IPC_PRIVATE } from "../../sys/shared_memory.ts";
+import { closeFd, listen, localAddress, numericHost } from "../../sys/sockets.ts";
+import { listenDeno } from "../common/deno_listener.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import type { WorkerEvent, WorkerStart } from "./epoll_worker.ts";
+import { GuardWaiter } from "./guard_waiter.ts";
+import { Mailbox, STOP } from "./mailbox.ts";
+import { MemoryService } from "./memory_service.ts";
+import { openRestored } from "./restore_image.ts";
+import type { ImageChoice } from "./restore_image.ts";
+
+/** Which transport to use; `auto` is epoll where there is one. */
+export type TransportChoice = "auto" | "epoll" | "deno";
+
+/** What a memory server is to be. */
+export interface MemoryServerRequest extends RegionRequest {
+  /** Where to listen. */
+  readonly host: string;
+  /** The port; 0 lets the kernel choose. */
+  readonly port: number;
+  /** The transport. */
+  readonly transport: TransportChoice;
+  /** How long each operation keeps its guards, in ms; 0: not at all. */
+  readonly holdMs: number;
+  /** How long a peer may leave its replies untaken, in ms. */
+  readonly stallMsMax: number;
+  /** The image of a checkpoint to begin with; none unless asked. */
+  readonly restore?: ImageChoice;
+}
+
+/** How a server came to its bytes. */
+export type ServerStart = StartKind | "restored";
+
+/** How often it is looked at whether segment and set are still there. */
+const LOSS_CHECK_MS = 500;
+
+interface Running {
+  stop(): Promise<void>;
+}
+
+interface Listening {
+  readonly kind: "epoll" | "deno";
+  readonly host: string;
+  readonly port: number;
+  serve(region: Region, waiter: GuardWaiter, onLost: (reason: string) => void): Running;
+  abandon(): void;
+}
+
+/** A memory server that runs. */
+export class MemoryServer {
+  /** The port, the real one where 0 was asked for. */
+  readonly port: number;
+  /** The address it listens on. */
+  readonly host: string;
+  /** How it came to its bytes. */
+  readonly start: ServerStart;
+  /** Its region. */
+  readonly region: Region;
+  /** The transport it chose. */
+  readonly transport: "epoll" | "deno";
+  /** Resolves with the reason when the server can no longer serve. */
+  readonly lost: Promise<string>;
+  readonly #shmkey: number;
+  readonly #running: Running;
+  readonly #waiter: GuardWaiter;
+  readonly #lossCheck: ReturnType<typeof setInterval>;
+
+  private constructor(listening: Listening, { region, start }: Opened, shmkey: number, log: LogSink) {
+    this.#shmkey = shmkey;
+    this.host = listening.host;
+    this.port = listening.port;
+    this.transport = listening.kind;
+    this.region = region;
+    this.start = start;
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.lost = promise;
+    this.#waiter = new GuardWaiter(region.guards);
+    this.#running = listening.serve(region, this.#waiter, resolve);
+    this.#lossCheck = setInterval(() => {
+      const reason = whyLost(region);
+      if (reason !== undefined) return resolve(reason);
+      if (reclaimFromLogger(region)) log("warn", "its logger ended in the middle of a checkpoint, which is void");
+      region.forgetShadow();
+    }, LOSS_CHECK_MS);
+  }
+
+  /**
+   * Binds the port, opens the region, begins to serve.
+   *
+   * @throws what `openRegion` and `openRestored` throw; SystemError EADDRINUSE when the port is taken. Nothing is left
+   * behind then.
+   */
+  static async start(request: MemoryServerRequest, log: LogSink): Promise<MemoryServer> {
+    const listening = await bind(request, log);
+    try {
+      return new MemoryServer(listening, await open(request, listening), request.shmkey, log);
+    } catch (error) {
+      listening.abandon();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops serving. With `keep` the region stays as it is, for the next server on its keys; else segment and set go.
+   *
+   * @returns false when a guard was not given back in time.
+   */
+  async stop(keep: boolean): Promise<boolean> {
+    clearInterval(this.#lossCheck);
+    if (!keep) this.region.setState("closing");
+    // first of all, so that no guards are taken for a transport that is not there any more to give them back
+    const quiet = this.#waiter.stop();
+    await this.#running.stop();
+    await quiet;
+    if (!keep) return await closeRegion(this.region);
+    leaveRegion(this.region);
+    return true;
+  }
+
+  /**
+   * Stops serving once it is `lost`. Bytes that are still there under a key are left for the next server; whatever else
+   * is left goes.
+   *
+   * @returns whether bytes are left.
+   */
+  async abandon(): Promise<boolean> {
+    const hasBytes = this.#shmkey !== IPC_PRIVATE && isSegmentThere(this.region);
+    await this.stop(hasBytes);
+    return hasBytes;
+  }
+}
+
+interface Opened {
+  readonly region: Region;
+  readonly start: ServerStart;
+}
+
+async function open(request: MemoryServerRequest, place: Endpoint): Promise<Opened> {
+  if (!request.restore) return await openRegion(request);
+  return { region: await openRestored(request, formatEndpoint(place), request.restore), start: "restored" };
+}
+
+async function bind(request: MemoryServerRequest, log: LogSink): Promise<Listening> {
+  const host = await numericHost(request.host);
+  const isEpoll = request.transport === "epoll" || (request.transport === "auto" && Deno.build.os === "linux");
+  return isEpoll ? bindEpoll(host, request, log) : bindDeno(host, request, log);
+}
+
+function bindEpoll(host: string, request: MemoryServerRequest, log: LogSink): Listening {
+  const listener = listen(host, request.port);
+  const transport: TransportOptions = { stallMsMax: request.stallMsMax };
+  return {
+    kind: "epoll",
+    host,
+    port: localAddress(listener).port,
+    serve: (region, waiter, onLost) =>
+      startWorker(
+        {
+          listener,
+          shmid: region.memory.id,
+          semid: region.guards.id,
+          mailbox: Mailbox.memory(),
+          eventfd: new Eventfd().fd,
+          service: { transport: "epoll", holdMs: request.holdMs },
+          transport,
+        },
+        waiter,
+        onLost,
+        log,
+      ),
+    abandon: () => closeFd(listener),
+  };
+}
+
+function startWorker(
+  start: WorkerStart,
+  waiter: GuardWaiter,
+  onLost: (reason: string) => void,
+  log: LogSink,
+): Running {
+  const worker = new Worker(new URL("./epoll_worker.ts", import.meta.url), { type: "module" });
+  const mailbox = new Mailbox(start.mailbox);
+  const bell = new Eventfd(start.eventfd);
+  const ended = Promise.withResolvers<void>();
+  const send = (letter: number): void => {
+    invariant(mailbox.put(letter), "a mailbox has room for every connection's letter");
+    bell.signal();
+  };
+  worker.onmessage = ({ data }: MessageEvent<WorkerEvent>): void => {
+    switch (data.kind) {
+      case "log":
+        return log(data.level, data.message);
+      case "take":
+        return waiter.take(data.guards, () => send(data.ticket));
+      case "lost":
+        return onLost("its semaphore set was removed (ipcrm -s or -S)");
+      case "failed":
+        log("error", data.message);
+        log("debug", data.stack);
+        onLost(`its transport failed: ${data.message}`);
+        return ended.resolve();
+      case "stopped":
+        return ended.resolve();
+    }
+  };
+  worker.onerror = (event): void => {
+    event.preventDefault();
+    onLost(`its transport failed: ${event.message}`);
+    ended.resolve();
+  };
+  worker.postMessage(start);
+  return {
+    async stop(): Promise<void> {
+      send(STOP);
+      await ended.promise;
+      worker.terminate();
+      closeFd(start.listener);
+      bell[Symbol.dispose]();
+    },
+  };
+}
+
+function bindDeno(host: string, request: MemoryServerRequest, log: LogSink): Listening {
+  const listener = listenDeno(host, request.port);
+  return {
+    kind: "deno",
+    host,
+    port: listener.addr.port,
+    serve(region, waiter, onLost): Running {
+      const service = new MemoryService(region, {
+        takeInBackground: (plan, taken) => waiter.take(plan.indices.slice(0, plan.count), taken),
+        log,
+        lost: () => onLost("its semaphore set was removed (ipcrm -s or -S)"),
+      }, { transport: "deno", holdMs: request.holdMs });
+      return new DenoTransport(listener, region.memory.bytes, service, { log }, { stallMsMax: request.stallMsMax });
+    },
+    abandon: () => listener.close(),
+  };
+}

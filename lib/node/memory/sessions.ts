@@ -1,0 +1,66 @@
+/**
+ * Sessions: what a memory server remembers of a client from one connection to the next.
+ *
+ *   - A FIN or RST ends a session at once. A peer whose kernel falls silent keeps it until the transport gives the
+ *     connection up (SILENT_MS_MAX), and may resume it meanwhile with its token from another connection.
+ *   - Within a session a request that must not be carried out twice is answered from memory when it comes again.
+ */
+import { REMEMBERED_MAX, TOKEN_SIZE } from "../../wire/messages.ts";
+import type { Link } from "../../net/transport.ts";
+
+/** One client's session. */
+export class Session {
+  /** What resumes it; 32 hexadecimal digits. */
+  readonly token: string;
+  /** The connection it lives on. */
+  link: Link;
+  readonly #answers = new Map<number, bigint>();
+
+  /** @param token see above; @param link the connection that began it. */
+  constructor(token: string, link: Link) {
+    this.token = token;
+    this.link = link;
+  }
+
+  /** The answer that request `id` was given already. */
+  answered(id: number): bigint | undefined {
+    return this.#answers.get(id);
+  }
+
+  /** Remembers the answer to request `id`, forgetting the oldest beyond REMEMBERED_MAX. */
+  remember(id: number, answer: bigint): void {
+    this.#answers.set(id, answer);
+    if (this.#answers.size <= REMEMBERED_MAX) return;
+    for (const oldest of this.#answers.keys()) {
+      this.#answers.delete(oldest);
+      return;
+    }
+  }
+}
+
+/** All sessions of a server. */
+export class Sessions {
+  readonly #byToken = new Map<string, Session>();
+
+  /** Begins a session on `link`. */
+  begin(link: Link): Session {
+    const token = crypto.getRandomValues(new Uint8Array(TOKEN_SIZE)).toHex();
+    const session = new Session(token, link);
+    this.#byToken.set(token, session);
+    return session;
+  }
+
+  /** Moves the session with that token to `link`, and returns it with the link it leaves; undefined when it has ended. */
+  resume(token: string, link: Link): { session: Session; left: Link } | undefined {
+    const session = this.#byToken.get(token);
+    if (!session) return undefined;
+    const left = session.link;
+    session.link = link;
+    return { session, left };
+  }
+
+  /** Ends a session, unless it has moved to another link than `link`. */
+  end(session: Session, link: Link): void {
+    if (session.link === link) this.#byToken.delete(session.token);
+  }
+}
