@@ -29,7 +29,7 @@ import * as flags from "../../lib/ipc/flags.ts";
 import { ftok } from "../../lib/ipc/ftok.ts";
 import { DEFAULT_LIMITS, PAGE_SIZE } from "../../lib/ipc/limits.ts";
 import type { Limits } from "../../lib/ipc/limits.ts";
-import { INDEX_COUNT } from "../../lib/ipc/segment_ids.ts";
+import { INDEX_COUNT, SegmentIds } from "../../lib/ipc/segment_ids.ts";
 import type { SegmentStatus } from "../../lib/ipc/segment.ts";
 import * as native from "../../lib/sys/shared_memory.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
@@ -44,6 +44,7 @@ import { until } from "../support/until.ts";
 const SEQUENCE_COUNT = 320;
 const CALL_COUNT = 50;
 const IS_ROOT = Deno.uid() === 0;
+const SUPERUSER: Identity = { uid: 0, gid: 0, groups: [] };
 
 /** More than any memory: the kernel has no room for it, unless it promises everything to everybody. */
 const TOO_LARGE = 2 ** 60;
@@ -84,7 +85,7 @@ function identities(random: Random): readonly (Identity | undefined)[] {
     gid: first + group,
     groups: groups.map((each) => first + each),
   });
-  return [{ uid: 0, gid: 0, groups: [] }, user(1, 1), user(1, 1), user(2, 1), user(3, 3, 2, 1), user(4, 4)];
+  return [SUPERUSER, user(1, 1), user(1, 1), user(2, 1), user(3, 3, 2, 1), user(4, 4)];
 }
 
 // ---- random calls
@@ -237,7 +238,7 @@ function report(counts: ReadonlyMap<string, number>, twice: Twice): void {
 }
 
 Deno.test("segments: each call sets the times that it sets with the kernel, and no others", async () => {
-  const identity = IS_ROOT ? { uid: 0, gid: 0, groups: [] } : undefined;
+  const identity = IS_ROOT ? SUPERUSER : undefined;
   await using twice = await Twice.start([identity], SPACE);
   const [actor] = twice.actors as [Actor];
   const { value: id } = await twice.make(actor, { call: "shmget", key: IPC_PRIVATE, size: 1, flags: 0o600 });
@@ -277,7 +278,7 @@ function changes(before: Times, after: Times): string[] {
 }
 
 Deno.test("segments: what a killed process had attached is undone, as the end of its session undoes it with us", async () => {
-  const identity = IS_ROOT ? { uid: 0, gid: 0, groups: [] } : undefined;
+  const identity = IS_ROOT ? SUPERUSER : undefined;
   await using twice = await Twice.start([identity, identity], SPACE);
   const [survivor, victim] = twice.actors as [Actor, Actor];
   const { value: id } = await twice.make(survivor, { call: "shmget", key: IPC_PRIVATE, size: 1, flags: 0o600 });
@@ -293,6 +294,40 @@ Deno.test("segments: what a killed process had attached is undone, as the end of
   await twice.make(survivor, { call: "end" });
   assertEquals(twice.ids, []);
 });
+
+seededTest(
+  "ids: those that Linux makes, with hundreds of segments and with a circle that is nearly full",
+  async (random) => {
+    const { caller, namespace } = await KernelCaller.start(IS_ROOT ? SUPERUSER : undefined, IS_ROOT ? "new" : "host");
+    const ids = new SegmentIds();
+    const live: number[] = [];
+    const make = async (): Promise<void> => {
+      const { value } = await caller.make({ call: "shmget", key: IPC_PRIVATE, size: "1", flags: 0o600 });
+      assertEquals(ids.take(), value);
+      live.push(value);
+    };
+    const remove = async (id: number): Promise<void> => {
+      live.splice(live.indexOf(id), 1);
+      ids.release(id);
+      await caller.make({ call: "shmctl", id, command: IPC_RMID });
+    };
+    try {
+      if (namespace === "host") return console.log("no namespace of our own: skipped, since others make segments here");
+      for (let count = 0; count < 64; count++) await make();
+      for (let count = 0; count < 3; count++) {
+        await remove(live.at(-1) ?? 0);
+        await make();
+      }
+      for (let step = 0; step < 3000; step++) {
+        const isGrowing = step % 1000 < 500;
+        if (live.length > 0 && random.isOneIn(isGrowing ? 4 : 2)) await remove(random.pick(live));
+        else await make();
+      }
+    } finally {
+      await caller.kill();
+    }
+  },
+);
 
 seededTest("ftok: the keys that glibc makes", async (random) => {
   const { caller } = await KernelCaller.start();

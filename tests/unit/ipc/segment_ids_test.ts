@@ -25,11 +25,25 @@ Deno.test("ids: the id of a segment that is gone comes back after all sequence n
   assertEquals(ids.take(), first);
 });
 
+Deno.test("ids: the circle has half as many places again as there are segments", () => {
+  const ids = new SegmentIds();
+  for (let count = 0; count < 100; count++) ids.take();
+  const taken = Array.from({ length: 60 }, () => {
+    const id = ids.take();
+    ids.release(id);
+    return id;
+  });
+  assertEquals(taken.slice(0, 50), Array.from({ length: 50 }, (_, count) => 100 + count));
+  assertEquals(taken.slice(50), Array.from({ length: 10 }, (_, count) => INDEX_COUNT + 100 + count));
+});
+
 Deno.test("ids: all 32,768 indexes can be in use at once, each by one id", () => {
   const ids = new SegmentIds();
   const taken = new Set(Array.from({ length: INDEX_COUNT }, () => ids.take() % INDEX_COUNT));
   assertEquals(taken.size, INDEX_COUNT);
   assertThrows(() => ids.take(), RangeError);
+  ids.release(INDEX_COUNT - 1);
+  assertEquals(ids.take(), 2 * INDEX_COUNT - 1, "the only one free is in a new round");
 });
 
 Deno.test("ids: the last of all is followed by the first, and is below 2^31", () => {
