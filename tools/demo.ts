@@ -1,5 +1,6 @@
 /**
- * The demonstration behind `deno task demo`: a cluster, bytes across its servers, a server killed and back again.
+ * The demonstration behind `deno task demo`: a cluster, bytes across its servers, a checkpoint, a server killed and back
+ * again, bytes overwritten and restored.
  *
  * Every step is a real command line of the real program, printed before it runs with what it is. Ports are of the
  * kernel's choice, so it disturbs nothing and runs anywhere; it ends by itself and leaves nothing.
@@ -50,9 +51,9 @@ function require(isSo: boolean, what: string): void {
   if (!isSo) throw new Error(`the demonstration failed: ${what}`);
 }
 
-async function run(children: Child[]): Promise<void> {
+async function run(children: Child[], directory: string): Promise<void> {
   const restart = Promise.withResolvers<string>();
-  const anywhere = ["--port", "0", "--base-port", "0", "--size", "1MiB", "--no-logger"];
+  const anywhere = ["--port", "0", "--base-port", "0", "--size", "1MiB", "--dir", directory];
   const up = start("cluster", ["up", "--local", "3", ...anywhere], (line) => {
     const found = /start it again: dsm (.*)/.exec(line);
     if (found) restart.resolve(found[1] as string);
@@ -67,6 +68,7 @@ async function run(children: Child[]): Promise<void> {
   console.log(style.dim("\n          ten of those bytes lie on the second server, the rest on the third:"));
   const rows = JSON.parse(await dsmQuiet(config, "status", "--json")) as { server: string; pid: number }[];
   await dsm(config, "status");
+  await dsm(config, "checkpoint", "take");
 
   const victim = rows[1] as { server: string; pid: number };
   show("shell", `kill -9 ${victim.pid}     # ${victim.server}`);
@@ -78,7 +80,14 @@ async function run(children: Child[]): Promise<void> {
   require((await server.ready).fields.start === "taken-over", "the server did not take its region over");
   require(await dsm(config, "client", "read", ...range, "--no-attach") === MESSAGE, "bytes were lost with the server");
 
-  console.log(`\n${style.green("the server was killed, and no byte was lost.")} Stopping everything in order…`);
+  console.log(
+    `\n          ${style.green("the server was killed, and no byte was lost.")} Now somebody overwrites them:`,
+  );
+
+  await dsm(config, "client", "fill", ...range, "0");
+  await dsm(config, "checkpoint", "restore", "latest", "--dir", directory, "--yes");
+  require(await dsm(config, "client", "read", ...range) === MESSAGE, "the checkpoint did not bring the bytes back");
+  console.log(`\n${style.green("the checkpoint has brought them back.")} Stopping everything in order…`);
 }
 
 async function dsmQuiet(config: string, ...args: string[]): Promise<string> {
@@ -88,10 +97,12 @@ async function dsmQuiet(config: string, ...args: string[]): Promise<string> {
 }
 
 const children: Child[] = [];
+const directory = await Deno.makeTempDir({ prefix: "dsm-demo-" });
 try {
-  await run(children);
+  await run(children, directory);
 } finally {
   for (const child of children.reverse()) await child.stop();
+  await Deno.remove(directory, { recursive: true });
 }
 console.log(
   `nothing is left: see ipcs -m. Next: ${style.bold("deno task up")}, or ./dsm after ${
