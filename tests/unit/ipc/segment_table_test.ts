@@ -208,6 +208,11 @@ Deno.test("table: 4,096 segments, and the next one is ENOSPC with a hint", () =>
   make(table, ALICE, IPC_PRIVATE, 5000 * PAGE_SIZE);
 });
 
+Deno.test("table: what is removed can be had again: id, key, pages and range, 40,000 times", () => {
+  const table = tableOf(PAGES(1), { shmall: 1n, shmmni: 1 });
+  for (let count = 0; count < 40_000; count++) table.remove(ALICE, make(table, ALICE, 5, 1));
+});
+
 Deno.test("table: a segment over three servers with different blocks", () => {
   const table = tableOf(SERVERS);
   const id = make(table, ALICE, IPC_PRIVATE, 16 * PAGE_SIZE + 3001);
