@@ -14,7 +14,7 @@ export function refusal(call: string, code: keyof typeof ERRNO, what: string, ne
   return new SystemError(call, code, `cannot ${what}: ${code}; ${next}`);
 }
 
-/** A key or a mode's owner as people look for it: `0x000004d2`. */
+/** A key as `ipcs` shows it: `0x000004d2`. */
 export function keyText(key: number): string {
   return `0x${key.toString(16).padStart(8, "0")}`;
 }
