@@ -1,6 +1,6 @@
 /**
  * Checkpoints under load, and what they cost. The loggers run at nice 19; the load is an open loop of 64-byte writes at a
- * fixed rate, in rounds with checkpoints one after the other and control rounds without, in turns.
+ * fixed rate, in rounds with checkpoints and control rounds without, in turns.
  */
 import { Channel } from "../lib/net/channel.ts";
 import type { Fields } from "../lib/wire/messages.ts";
@@ -20,6 +20,13 @@ const WRITES_PER_SECOND = 10_000;
 const RUN_LIMIT_MS = 120_000;
 const TAKE_LIMIT_MS = 120_000;
 const SAMPLE_MS = 5;
+/** How long a round of load lasts. */
+const SECONDS_PER_ROUND = 6;
+/** How often checkpoints are taken under load: as in use, and without a pause between them. */
+const PACES = [
+  { pace: "every 2 s", periodMs: 2_000, hasTarget: true },
+  { pace: "one after the other", periodMs: 0, hasTarget: false },
+];
 /** Shares of the region that have changed before an incremental checkpoint. */
 const CHANGED_PERCENTS = [0.1, 1, 10, 100];
 
@@ -102,38 +109,44 @@ async function benchPauses(bench: Bench, scene: Scene): Promise<Row[]> {
   if (placement === undefined) return [];
   const { settings, programs } = bench;
   const { server, config } = scene;
-  const words = [server.port, 4, 256, "write", 64, settings.seconds].map(String);
+  const seconds = settings.quick ? settings.seconds : SECONDS_PER_ROUND;
+  const words = [server.port, 4, 256, "write", 64, seconds].map(String);
   const generator = [programs.loadGenerator, "native", server.host, ...words];
   const options = ["--rate", WRITES_PER_SECOND, "--region", REGION_SIZE, "--no-check"].map(String);
   const attached = new URL("peers/attached_open_loop.ts", import.meta.url).pathname;
-  const attachedWords = [config.host, config.port, REGION_SIZE, WRITES_PER_SECOND, settings.seconds].map(String);
+  const attachedWords = [config.host, config.port, REGION_SIZE, WRITES_PER_SECOND, seconds].map(String);
   const loads = {
     "over TCP": [...generator, ...options],
     attached: [Deno.execPath(), "run", "-A", "--no-lock", attached, ...attachedWords],
   };
   const rows: Row[] = [];
   for (const [name, command] of Object.entries(loads)) {
-    announce("checkpoint", `writes ${name}`);
-    const taken: Fields<"taken">[] = [];
-    const run = (): Promise<Record<string, number>> => runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS);
-    const { ours, peer } = await interleave(
-      settings.rounds,
-      () => underLoad(run, async () => void taken.push(await scene.take())),
-      () => underLoad(run),
-    );
-    const p99 = ours.map((each, i) => numberOf(each, "p99Us") - numberOf(peer[i] as Record<string, number>, "p99Us"));
-    const label = `write 64 B ${name}, ${WRITES_PER_SECOND}/s`;
-    rows.push(
-      soloRow(subjectOf(`${label}: p99 above the control's`, "us", atMost("ours", 1000)), p99),
-      soloRow(subjectOf(`${label}: longest above the control's longest`, "us", atMost("ours", 5000)), [
-        maximum(ours, "maxUs") - maximum(peer, "maxUs"),
-      ]),
-      soloRow(subjectOf(`${label}: control's longest`, "us"), peer.map((each) => numberOf(each, "maxUs"))),
-      pairedRow(
-        subjectOf(`${label}: a checkpoint's time, against its best without load`, "us", atMost("ratio", 2)),
-        await againstBest(scene, taken),
-      ),
-    );
+    for (const { pace, periodMs, hasTarget } of PACES) {
+      announce("checkpoint", `writes ${name}, checkpoints ${pace}`);
+      const taken: Fields<"taken">[] = [];
+      const run = (): Promise<Record<string, number>> => runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS);
+      const takeOne = async (): Promise<void> => {
+        const nextMs = performance.now() + periodMs;
+        taken.push(await scene.take());
+        await new Promise((resolve) => setTimeout(resolve, nextMs - performance.now()));
+      };
+      const { ours, peer } = await interleave(settings.rounds, () => underLoad(run, takeOne), () => underLoad(run));
+      const p99 = ours.map((each, i) => numberOf(each, "p99Us") - numberOf(peer[i] as Record<string, number>, "p99Us"));
+      const longest = maximum(ours, "maxUs") - maximum(peer, "maxUs");
+      const label = `write 64 B ${name}, ${WRITES_PER_SECOND}/s, checkpoints ${pace}`;
+      const subject = (what: string, unit: Unit, target: Target): Subject => {
+        return subjectOf(`${label}: ${what}`, unit, hasTarget ? target : undefined);
+      };
+      rows.push(
+        soloRow(subject("p99 above the control's", "us", atMost("ours", 1000)), p99),
+        soloRow(subject("longest above the control's longest", "us", atMost("ours", 5000)), [longest]),
+        soloRow(subjectOf(`${label}: control's longest`, "us"), peer.map((each) => numberOf(each, "maxUs"))),
+        pairedRow(
+          subject("a checkpoint's time, against its best without load", "us", atMost("ratio", 2)),
+          await againstBest(scene, taken),
+        ),
+      );
+    }
   }
   return rows;
 }

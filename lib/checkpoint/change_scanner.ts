@@ -102,13 +102,17 @@ export class ChangeScanner {
     const isZero = await this.#source.copyNext(bytes, signal) === "zeros";
     this.#copiedEnd = start + bytes.length;
     if (isZero && this.#before.isPlain(index)) return undefined;
-    if (isZero) {
-      bytes.fill(0);
-      this.table.spell(index);
+    if (isZero) bytes.fill(0);
+    const digest = this.#hasher.digest(bytes);
+    if (this.#before.hasSum(index, digest)) {
+      this.table.copyFrom(this.#before, index);
+      return undefined;
     }
+    if (isZero) this.table.spell(index);
     this.#before.spell(index);
     this.#waiting = this.#changedRuns(start, bytes.length, !isZero);
-    return this.#waiting.length === 0 ? undefined : { index, digest: this.#hasher.digest(bytes) };
+    this.table.setSum(index, digest);
+    return this.#waiting.length === 0 ? undefined : { index, digest };
   }
 
   #changedRuns(start: number, size: number, mustHash: boolean): Run[] {

@@ -1,5 +1,6 @@
 /**
- * What a picture of a region was like: a checksum for each of its *grains* of 4 KiB, whatever its block size.
+ * What a picture of a region was like: a checksum for each of its *grains* of 4 KiB, whatever its block size, and one for
+ * each MiB, by which most are known to be the same without a look at their grains.
  *
  *   - A new table is that of a region that is all zero, and costs next to nothing: a MiB is *plain* until it is spelled
  *     out, and then its part of the table is untouched memory.
@@ -23,6 +24,8 @@ export class GrainTable {
   readonly #words: Int32Array;
   /** Per MiB: 1 once its checksums are in the table. */
   readonly #isSpelled: Uint8Array;
+  /** Per MiB: its checksum, once it is spelled. */
+  readonly #sums: Uint8Array<ArrayBuffer>;
   readonly #hasher: Hasher;
 
   /** The table of `size` bytes that are all zero. */
@@ -32,6 +35,7 @@ export class GrainTable {
     this.#digests = new Uint8Array(Math.ceil(size / GRAIN_SIZE) * CHECKSUM_SIZE);
     this.#words = new Int32Array(this.#digests.buffer);
     this.#isSpelled = new Uint8Array(Math.ceil(size / CHECKED_SIZE));
+    this.#sums = new Uint8Array(this.#isSpelled.length * CHECKSUM_SIZE);
   }
 
   /** Whether that MiB is known to be all zero. */
@@ -54,6 +58,27 @@ export class GrainTable {
     for (let grain = first; grain < end; grain++) this.#digests.set(zeros, grain * CHECKSUM_SIZE);
     const lastSize = this.size - (end - 1) * GRAIN_SIZE;
     if (lastSize < GRAIN_SIZE) this.set(end - 1, new Uint8Array(lastSize));
+    this.#isSpelled[mebibyte] = 1;
+  }
+
+  /** Writes the checksum of a MiB whose grains are spelled. */
+  setSum(mebibyte: number, digest: Uint8Array): void {
+    this.#sums.set(digest, mebibyte * CHECKSUM_SIZE);
+  }
+
+  /** Whether that is the checksum of a MiB; false also when it is not known. */
+  hasSum(mebibyte: number, digest: Uint8Array): boolean {
+    const at = mebibyte * CHECKSUM_SIZE;
+    return !this.isPlain(mebibyte) && digest.every((byte, i) => byte === this.#sums[at + i]);
+  }
+
+  /** Takes over what `other`, of the same size, knows of a MiB. */
+  copyFrom(other: GrainTable, mebibyte: number): void {
+    const first = mebibyte * GRAINS_PER_MEBIBYTE * CHECKSUM_SIZE;
+    const end = first + GRAINS_PER_MEBIBYTE * CHECKSUM_SIZE;
+    this.#digests.set(other.#digests.subarray(first, end), first);
+    const at = mebibyte * CHECKSUM_SIZE;
+    this.#sums.set(other.#sums.subarray(at, at + CHECKSUM_SIZE), at);
     this.#isSpelled[mebibyte] = 1;
   }
 

@@ -19,10 +19,10 @@ import type { Region } from "./region.ts";
 import { Shadow } from "./shadow.ts";
 
 /**
- * Bytes copied under one take. Few, because a logger of low priority may lose its processor in the middle, and everyone who
- * needs one of these guards then waits for it.
+ * Bytes copied under one take. A single page, though four would go twice as fast: a logger of low priority may lose its
+ * processor in the middle, and whoever needs one of these guards waits until it has it again.
  */
-const STEP_SIZE = 4 * PAGE_SIZE;
+const STEP_SIZE = PAGE_SIZE;
 /** Takes tried before the guards are waited for. */
 const TRIES_MAX = 3;
 /** How long a wait for guards lasts before it is looked at whether it is still wanted. */
@@ -188,9 +188,10 @@ export class Picture {
   #letGo(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#region.replaceWord(FooterWord.copying, this.epoch | 0, 0);
-    // others may have it attached until they write the next time; its memory is not theirs to keep
+    // While `copying` still stands: every block is saved, nobody writes to the shadow any more. Whoever detaches it once it
+    // is over then unmaps nothing: a hundred MiB of pages would cost a writer milliseconds in the middle of its write.
     this.#shadow.discard();
+    this.#region.replaceWord(FooterWord.copying, this.epoch | 0, 0);
     this.#shadow.detach();
   }
 

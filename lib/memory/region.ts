@@ -435,7 +435,9 @@ export class Region {
     const holders = this.#holders;
     for (let i = 0, block = first; block <= last; i++, block++) {
       const version = before[i] as number;
-      if ((version & 1) !== 0 || versions[block] !== version || (holders[block] as number) >= HOLDER_OWNED) return false;
+      if ((version & 1) !== 0 || versions[block] !== version || (holders[block] as number) >= HOLDER_OWNED) {
+        return false;
+      }
     }
     return this.isServing;
   }
