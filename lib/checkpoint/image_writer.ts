@@ -9,7 +9,7 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { invariant } from "../base/assert.ts";
 import { CheckpointError } from "../base/errors.ts";
-import { copyRange, dataRanges, reflink } from "../sys/files.ts";
+import { copyRange, dataRanges, reflink, writeAt } from "../sys/files.ts";
 import { CHECKED_SIZE, CHECKSUM_SIZE } from "./checksum.ts";
 import { codeOf, fileError, onFile } from "./file_error.ts";
 import type { ImageRecord, Method } from "./manifest.ts";
@@ -173,7 +173,7 @@ async function copyImage(path: string, into: FileHandle, size: number): Promise<
 }
 
 async function writeAll(file: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
+  for (let done = await writeAt(file.fd, bytes, offset); done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
   }
 }

@@ -67,6 +67,20 @@ export async function copyRange(from: number, into: number, { start, end }: File
   return offset;
 }
 
+/**
+ * Writes bytes at an offset on another thread. (What `node:fs` writes it writes on the thread that asks, however long the
+ * kernel takes to find memory for it.)
+ *
+ * @returns how many were written; 0 where this cannot be done, or failed: the plain way finds out why.
+ */
+export async function writeAt(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
+  if (!isFfiAvailable()) return 0;
+  return Math.max(
+    0,
+    Number(await libc().pwrite(fd, bytes as Uint8Array<ArrayBuffer>, BigInt(bytes.length), BigInt(offset))),
+  );
+}
+
 /** Makes what was created, renamed or removed in a directory last. @throws an error of Deno's with an errno's name. */
 export async function syncDirectory(path: string): Promise<void> {
   using directory = await Deno.open(path);
