@@ -143,8 +143,10 @@ export class SharedMemory implements Disposable {
    */
   static attach(id: number, mode: "r" | "rw" = "rw"): SharedMemory {
     const pointer = libc().shmat(id, null, mode === "r" ? SHM_RDONLY : 0);
+    // now: to look at the pointer makes a bigint, that may start the collector, and its waits leave an errno of their own
+    const errno = lastErrno();
     if (pointer === null || BigInt(Deno.UnsafePointer.value(pointer)) === FAILED) {
-      throw systemError("shmat", `attach shared memory id ${id}`, "ipcs -m names its owner and mode");
+      throw errnoError("shmat", errno, `attach shared memory id ${id}`, "ipcs -m names its owner and mode");
     }
     return new SharedMemory(id, pointer, segmentStatus(id).size);
   }
