@@ -44,6 +44,8 @@ export interface ParamOf<K extends Kind> {
   readonly default?: ValueOf[K];
   /** Whether `undefined` is a value too. */
   readonly optional?: boolean;
+  /** Whether an option may be given several times, or not at all: its value is a list. Such a one has no default. */
+  readonly many?: true;
   /** An option's letter: `d` for `-d`. */
   readonly short?: string;
   /** The only texts allowed; for kind `string`. */
@@ -74,7 +76,8 @@ type Value<P extends Param> = P extends { choices: readonly (infer C)[] } ? C : 
 
 /** What `run` receives for `P`. */
 export type Values<P extends Params> = {
-  readonly [N in keyof P]: P[N] extends { default: unknown } | { kind: "boolean" } ? Value<P[N]>
+  readonly [N in keyof P]: P[N] extends { many: true } ? readonly Value<P[N]>[]
+    : P[N] extends { default: unknown } | { kind: "boolean" } ? Value<P[N]>
     : P[N] extends { optional: true } ? Value<P[N]> | undefined
     : Value<P[N]>;
 };
@@ -181,7 +184,7 @@ export function kebab(name: string): string {
 
 /** Whether `param` may be left out. */
 export function mayBeOmitted(param: Param): boolean {
-  return param.kind === "boolean" || param.optional === true || param.default !== undefined;
+  return param.kind === "boolean" || param.optional === true || param.many === true || param.default !== undefined;
 }
 
 /** Whether `--no-NAME` turns `param` off. */
@@ -200,6 +203,11 @@ function checkDeclaration({ name, args, options, run, subcommands }: Command): v
   invariant(new Set(letters).size === letters.length, `command ${name} gives one letter to two options`);
   for (const option of Object.keys(options)) {
     invariant(!(option in SHARED) && !(option in HELP_AND_VERSION), `command ${name} redeclares --${kebab(option)}`);
+  }
+  invariant(!Object.values(args).some((param) => param.many), `command ${name} has an argument that is a list`);
+  for (const [option, { many, kind, default: value, env }] of Object.entries(options)) {
+    const isPlainList = kind !== "boolean" && value === undefined && env === undefined;
+    invariant(!many || isPlainList, `--${kebab(option)} of command ${name} is a list and something else`);
   }
   const omissible = Object.values(args).map(mayBeOmitted);
   invariant(

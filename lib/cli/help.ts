@@ -74,6 +74,7 @@ function optionRows(options: Params): Row[] {
 
 function description(param: Param): string {
   const notes = [
+    param.many ? ["may be given several times"] : [],
     param.env === undefined ? [] : [`env ${param.env}`],
     param.default === undefined || param.kind === "boolean"
       ? []

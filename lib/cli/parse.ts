@@ -4,7 +4,8 @@
  *   - Options come before and after positional arguments; `--` ends them.
  *   - A word that begins with `-` and a digit is a value, so that `-5` reaches its own check.
  *   - Where a command has a rest, everything after its last declared argument belongs to it, untouched.
- *   - A flag wins over the environment, the environment over the default; of a flag given twice, the last wins.
+ *   - A flag wins over the environment, the environment over the default; of a flag given twice, the last wins,
+ *     unless it was declared as one that may be given many times.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "../base/errors.ts";
@@ -176,7 +177,8 @@ function flagValues(flags: readonly string[], options: Params): Readonly<Record<
   const entries = Object.entries(options);
   const namesWhere = (matches: (param: Param) => boolean) =>
     entries.flatMap(([name, param]) => matches(param) ? [kebab(name)] : []);
-  return parseArgs(flags, {
+  const lists = namesWhere((param) => param.many === true).map((name) => [name, valuesOf(`--${name}=`, flags)]);
+  const last = parseArgs(flags, {
     string: namesWhere((param) => param.kind !== "boolean"),
     boolean: namesWhere((param) => param.kind === "boolean"),
     negatable: namesWhere(isNegatable),
@@ -185,13 +187,21 @@ function flagValues(flags: readonly string[], options: Params): Readonly<Record<
     ),
     default: Object.fromEntries(entries.map(([name]) => [kebab(name), undefined])),
   });
+  return { ...last, ...Object.fromEntries(lists) };
+}
+
+/** What follows `prefix` in the flags that begin with it. */
+function valuesOf(prefix: string, flags: readonly string[]): string[] {
+  return flags.flatMap((flag) => flag.startsWith(prefix) ? [flag.slice(prefix.length)] : []);
 }
 
 function optionValues(options: Params, given: Readonly<Record<string, unknown>>, env: Environment): Values<Params> {
   const values = Object.entries(options).map(([name, param]) => {
     const flag = given[kebab(name)];
+    const subject = `--${kebab(name)}`;
     if (typeof flag === "boolean") return [name, flag];
-    return [name, valueOf(param, typeof flag === "string" ? flag : undefined, `--${kebab(name)}`, env)];
+    if (param.many) return [name, Array.isArray(flag) ? flag.map((each) => parseValue(param, each, subject)) : []];
+    return [name, valueOf(param, typeof flag === "string" ? flag : undefined, subject, env)];
   });
   return Object.fromEntries(values);
 }

@@ -15,17 +15,19 @@ Deno.test("command: what run receives is typed by the declaration", () => {
       size: { kind: "size", about },
       mode: { kind: "string", about, choices: ["a", "b"], default: "a" },
       quiet: { kind: "boolean", about },
+      locks: { kind: "key", about, many: true },
     },
     run(args, options, shared) {
       const port: number = args.port;
       const words: readonly string[] = args.words;
       const mode: "a" | "b" = options.mode;
       const quiet: boolean = options.quiet;
+      const locks: readonly number[] = options.locks;
       // @ts-expect-error: an optional argument may be undefined
       const file: string = args.file;
       // @ts-expect-error: nobody declared it
       const unknown = options.unknown;
-      return [port, words, mode, quiet, file, unknown, options.size.toFixed(), shared.config.host].length;
+      return [port, words, mode, quiet, locks, file, unknown, options.size.toFixed(), shared.config.host].length;
     },
   });
   assertEquals(declared.subcommands, []);
@@ -36,6 +38,9 @@ Deno.test("command: a declaration that contradicts itself is refused", () => {
     () => command({ name: "x", about }),
     () => command({ name: "x", about, run, options: { json: { kind: "boolean", about } } }),
     () => command({ name: "x", about, run, options: { version: { kind: "string", about } } }),
+    () => command({ name: "x", about, run, args: { files: { kind: "string", about, many: true } } }),
+    () => command({ name: "x", about, run, options: { quiet: { kind: "boolean", about, many: true } } }),
+    () => command({ name: "x", about, run, options: { key: { kind: "key", about, many: true, default: 1 } } }),
     () => command({ name: "x", about, run, options: { head: { kind: "boolean", about, short: "h" } } }),
     () =>
       command({

@@ -54,7 +54,10 @@ export function makeProgram(): { program: Program; ran: Ran[] } {
       about: "run a program",
       args: { machines: { kind: "string", about: "the machine file" } },
       rest: { name: "program", about: "the program and its arguments" },
-      options: { verbose: { kind: "boolean", about: "say more", short: "v" } },
+      options: {
+        verbose: { kind: "boolean", about: "say more", short: "v" },
+        lock: { kind: "key", about: "a key to hold", short: "l", many: true },
+      },
       run: record("exec"),
     }),
     command({

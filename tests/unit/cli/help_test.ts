@@ -49,6 +49,10 @@ Deno.test("help: a rest, subcommands, and a command that is only its subcommands
     commandHelp(["dsm", "exec"], find("exec")),
     "Usage: dsm exec [OPTIONS] <MACHINES> [PROGRAM...]\n",
   );
+  assertStringIncludes(
+    commandHelp(["dsm", "exec"], find("exec")),
+    "  -l, --lock KEY  a key to hold (may be given several times)\n",
+  );
   const client = commandHelp(["dsm", "client"], find("client"));
   assertStringIncludes(client, "Usage: dsm client [OPTIONS]\n       dsm client SUBCOMMAND [ARGUMENTS] [OPTIONS]\n");
   assertStringIncludes(client, "Subcommands:\n  read  read a range\n  fill  fill a range\n");

@@ -78,7 +78,7 @@ Deno.test("parse: letters alone, together, and with their value attached", async
   );
   assertEquals((await run(["server", "-fx"])).options, { ...SERVER, fill: "x" });
   assertEquals((await run(["server", "-f=x"])).options, { ...SERVER, fill: "x" });
-  assertEquals((await run(["exec", "-vv", "m"])).options, { verbose: true });
+  assertEquals((await run(["exec", "-vv", "m"])).options, { verbose: true, lock: [] });
 });
 
 Deno.test("parse: a shared option may come before the command", async () => {
@@ -93,6 +93,15 @@ Deno.test("parse: flags win over the environment, the environment over the defau
   assertEquals([shared.config, shared.registry], [{ host: "c", port: 3 }, { host: "b", port: 2 }]);
   assertEquals((await run(["config"], { DSM_CONFIG: "" })).shared.config.port, 9740);
   await assertRejects(() => run(["config"], { DSM_CONFIG: "x" }), UsageError, "DSM_CONFIG must be HOST:PORT");
+});
+
+Deno.test("parse: an option that may be given many times is a list, in the order typed", async () => {
+  const { options } = await run(["exec", "-l", "0x10", "--lock=2", "-l1", "--lock", "2", "m", "prog", "-l", "9"]);
+  assertEquals(options, { verbose: false, lock: [16, 2, 1, 2] });
+  assertEquals((await run(["exec", "m"])).options, { verbose: false, lock: [] });
+  await assertRefused({
+    "exec -l 1 -l x m": "--lock must be a 32-bit key such as 1238 or 0x4d6, not x (see dsm exec --help)",
+  });
 });
 
 Deno.test("parse: the role config and the option --config do not meet", async () => {
@@ -119,7 +128,7 @@ Deno.test("parse: -- ends the options", async () => {
 Deno.test("parse: a rest is left as it was typed", async () => {
   const { args, options } = await run(["exec", "-v", "m", "prog", "-v", "--x=1", "--", "y", "--help"]);
   assertEquals(args, { machines: "m", program: ["prog", "-v", "--x=1", "--", "y", "--help"] });
-  assertEquals(options, { verbose: true });
+  assertEquals(options, { verbose: true, lock: [] });
   assertEquals((await run(["exec", "m"])).args, { machines: "m", program: [] });
 });
 
