@@ -15,6 +15,7 @@ import { interleave } from "./harness/rounds.ts";
 
 const MIB = 2 ** 20;
 const REGION_SIZE = 256 * MIB;
+const LARGE_SIZE = 1024 * MIB;
 const BLOCK_SIZE = 4096;
 const WRITES_PER_SECOND = 10_000;
 const RUN_LIMIT_MS = 120_000;
@@ -22,8 +23,15 @@ const TAKE_LIMIT_MS = 120_000;
 const SAMPLE_MS = 5;
 /** How long a round of load lasts. */
 const SECONDS_PER_ROUND = 6;
+/** How often checkpoints are taken under load. */
+interface Pace {
+  readonly pace: string;
+  readonly periodMs: number;
+  readonly hasTarget: boolean;
+}
+
 /** How often checkpoints are taken under load: as in use, and without a pause between them. */
-const PACES = [
+const PACES: readonly Pace[] = [
   { pace: "every 2 s", periodMs: 2_000, hasTarget: true },
   { pace: "one after the other", periodMs: 0, hasTarget: false },
 ];
@@ -37,8 +45,10 @@ function subjectOf(name: string, unit: Unit, target?: Target): Subject {
 const atMost = (of: Target["of"], value: number): Target => ({ of, bound: "at most", value });
 const atLeast = (of: Target["of"], value: number): Target => ({ of, bound: "at least", value });
 
-/** A server of 256 MiB filled with bytes, its config server, and its logger, which is the master. */
+/** A server whose region is filled with bytes, its config server, and its logger, which is the master. */
 interface Scene extends AsyncDisposable {
+  /** Bytes of its region. */
+  readonly size: number;
   readonly server: DsmServer;
   readonly config: Peer;
   /** Takes a checkpoint and returns what the master says of it. */
@@ -47,14 +57,14 @@ interface Scene extends AsyncDisposable {
   takeFull(): Promise<Fields<"taken">>;
 }
 
-async function setUp(bench: Bench): Promise<Scene> {
+async function setUp(bench: Bench, size: number): Promise<Scene> {
   const placement = placements().at(-1);
   if (placement === undefined) throw new Error("no CPU is allowed");
   const stack = new AsyncDisposableStack();
-  const server = stack.use(await startDsmServer(bench.directory, placement.server, `${REGION_SIZE}`));
+  const server = stack.use(await startDsmServer(bench.directory, placement.server, `${size}`));
   const config = stack.use(await startDsmConfig(bench.directory, placement.server, [server]));
   await using cluster = await connect({ config: `${config.host}:${config.port}`, attach: true });
-  for (let at = 0; at < REGION_SIZE; at += MIB) await cluster.write(at, randomBytes(MIB));
+  for (let at = 0; at < size; at += MIB) await cluster.write(at, randomBytes(MIB));
   const directory = await Deno.makeTempDir({ dir: bench.directory, prefix: "checkpoints-" });
   const logger = stack.use(await startDsmLogger(server, config, directory));
   const channel = stack.use(new Channel(logger.host, logger.port, { incarnation: 0, epoch: 0 }));
@@ -69,11 +79,11 @@ async function setUp(bench: Bench): Promise<Scene> {
     // what is missing is found out by the next one, which fails; the one after it is full
     await channel.request("take", {}, false, { timeoutMs: TAKE_LIMIT_MS }).catch(() => {});
     const taken = await take();
-    if (Number(taken.changedSize) < REGION_SIZE) throw new Error(`a full checkpoint of ${taken.changedSize} bytes`);
+    if (Number(taken.changedSize) < size) throw new Error(`a full checkpoint of ${taken.changedSize} bytes`);
     return taken;
   };
   await take(); // the first one is a full one, and the base of all others
-  return { server, config, take, takeFull, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { size, server, config, take, takeFull, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 function randomBytes(size: number): Uint8Array {
@@ -104,7 +114,31 @@ const maximum = (runs: readonly Record<string, number>[], name: string): number 
   return Math.max(...runs.map((run) => numberOf(run, name)));
 };
 
-async function benchPauses(bench: Bench, scene: Scene): Promise<Row[]> {
+/** The pauses that checkpoints bring, on 256 MiB. */
+function benchPauses(bench: Bench, scene: Scene): Promise<Row[]> {
+  return measurePauses(bench, scene, PACES, async () => {});
+}
+
+/** The same on 1 GiB, with nothing of any file in the page cache when a round begins (where root may say so). */
+async function benchLarge(bench: Bench): Promise<Row[]> {
+  await using scene = await setUp(bench, LARGE_SIZE);
+  return await measurePauses(bench, scene, [{ pace: "every 6 s", periodMs: 6_000, hasTarget: true }], dropCaches);
+}
+
+async function dropCaches(): Promise<void> {
+  try {
+    await Deno.writeTextFile("/proc/sys/vm/drop_caches", "1");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+  }
+}
+
+async function measurePauses(
+  bench: Bench,
+  scene: Scene,
+  paces: readonly Pace[],
+  beforeEach: () => Promise<void>,
+): Promise<Row[]> {
   const placement = placements().at(-1);
   if (placement === undefined) return [];
   const { settings, programs } = bench;
@@ -112,19 +146,22 @@ async function benchPauses(bench: Bench, scene: Scene): Promise<Row[]> {
   const seconds = settings.quick ? settings.seconds : SECONDS_PER_ROUND;
   const words = [server.port, 4, 256, "write", 64, seconds].map(String);
   const generator = [programs.loadGenerator, "native", server.host, ...words];
-  const options = ["--rate", WRITES_PER_SECOND, "--region", REGION_SIZE, "--no-check"].map(String);
+  const options = ["--rate", WRITES_PER_SECOND, "--region", scene.size, "--no-check"].map(String);
   const attached = new URL("peers/attached_open_loop.ts", import.meta.url).pathname;
-  const attachedWords = [config.host, config.port, REGION_SIZE, WRITES_PER_SECOND, seconds].map(String);
+  const attachedWords = [config.host, config.port, scene.size, WRITES_PER_SECOND, seconds].map(String);
   const loads = {
     "over TCP": [...generator, ...options],
     attached: [Deno.execPath(), "run", "-A", "--no-lock", attached, ...attachedWords],
   };
   const rows: Row[] = [];
   for (const [name, command] of Object.entries(loads)) {
-    for (const { pace, periodMs, hasTarget } of PACES) {
+    for (const { pace, periodMs, hasTarget } of paces) {
       announce("checkpoint", `writes ${name}, checkpoints ${pace}`);
       const taken: Fields<"taken">[] = [];
-      const run = (): Promise<Record<string, number>> => runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS);
+      const run = async (): Promise<Record<string, number>> => {
+        await beforeEach();
+        return await runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS);
+      };
       const takeOne = async (): Promise<void> => {
         const nextMs = performance.now() + periodMs;
         taken.push(await scene.take());
@@ -133,7 +170,7 @@ async function benchPauses(bench: Bench, scene: Scene): Promise<Row[]> {
       const { ours, peer } = await interleave(settings.rounds, () => underLoad(run, takeOne), () => underLoad(run));
       const p99 = ours.map((each, i) => numberOf(each, "p99Us") - numberOf(peer[i] as Record<string, number>, "p99Us"));
       const longest = maximum(ours, "maxUs") - maximum(peer, "maxUs");
-      const label = `write 64 B ${name}, ${WRITES_PER_SECOND}/s, checkpoints ${pace}`;
+      const label = `${scene.size / MIB} MiB, write 64 B ${name}, ${WRITES_PER_SECOND}/s, checkpoints ${pace}`;
       const subject = (what: string, unit: Unit, target: Target): Subject => {
         return subjectOf(`${label}: ${what}`, unit, hasTarget ? target : undefined);
       };
@@ -161,7 +198,7 @@ async function againstBest(
   await cluster.read(0, 1);
   const changedSize = taken.reduce((sum, each) => sum + Number(each.changedSize), 0) / taken.length;
   const times = await repeat(5, async () => {
-    await changeBlocks(cluster, 100 * changedSize / REGION_SIZE);
+    await changeBlocks(cluster, scene.size, 100 * changedSize / scene.size);
     return Number((await scene.take()).durationMs) * 1000;
   });
   const best = Math.min(...times);
@@ -190,7 +227,7 @@ async function benchMemoryAndChanges(bench: Bench, scene: Scene): Promise<Row[]>
   for (const percent of CHANGED_PERCENTS) {
     announce("checkpoint", `${percent} % changed`);
     const results = await repeat(bench.settings.quick ? 1 : 3, async () => {
-      const changed = await changeBlocks(cluster, percent);
+      const changed = await changeBlocks(cluster, REGION_SIZE, percent);
       const { changedSize, durationMs } = await scene.take();
       return { changed, sent: Number(changedSize), ms: Number(durationMs) };
     });
@@ -215,8 +252,12 @@ async function benchMemoryAndChanges(bench: Bench, scene: Scene): Promise<Row[]>
   return rows;
 }
 
-async function changeBlocks(cluster: Awaited<ReturnType<typeof connect>>, percent: number): Promise<number> {
-  const blockCount = REGION_SIZE / BLOCK_SIZE;
+async function changeBlocks(
+  cluster: Awaited<ReturnType<typeof connect>>,
+  size: number,
+  percent: number,
+): Promise<number> {
+  const blockCount = size / BLOCK_SIZE;
   const wanted = Math.round(blockCount * percent / 100);
   const blocks = new Set<number>();
   if (percent === 100) { for (let block = 0; block < blockCount; block++) blocks.add(block); }
@@ -334,13 +375,19 @@ async function redisInfo(redis: Peer, field: string): Promise<number> {
 }
 
 /** What there is to measure, in groups that `--only` chooses from: `checkpoint: full`. */
-const GROUPS = { pauses: benchPauses, changes: benchMemoryAndChanges, full: benchFull, Redis: benchRedis };
+const GROUPS: Record<string, (bench: Bench, scene: Scene) => Promise<Row[]>> = {
+  pauses: benchPauses,
+  changes: benchMemoryAndChanges,
+  full: benchFull,
+  Redis: benchRedis,
+  large: benchLarge,
+};
 
 /** The rows of the groups that are wanted. */
 export async function benchCheckpoint(bench: Bench): Promise<Row[]> {
   const wanted = Object.entries(GROUPS).filter(([name]) => bench.settings.only.test(`checkpoint: ${name}`));
   if (wanted.length === 0) return [];
-  await using scene = await setUp(bench);
+  await using scene = await setUp(bench, REGION_SIZE);
   const rows: Row[] = [];
   for (const [, measure] of wanted) rows.push(...await measure(bench, scene));
   return rows;
