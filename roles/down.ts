@@ -6,7 +6,7 @@ import { command } from "../lib/cli/command.ts";
 import { say } from "../lib/cli/output.ts";
 import { isRunning, readRecord, removeRecord } from "../lib/launch/cluster_record.ts";
 import type { ProcessRecord } from "../lib/launch/cluster_record.ts";
-import { removeAbandoned } from "../lib/memory/open.ts";
+import { removeAbandoned } from "../lib/memory/abandoned.ts";
 
 /** How long a process may take to stop in order before it is killed. */
 const STOP_MS_MAX = 15_000;

@@ -8,7 +8,7 @@
  */
 import { ConfigError, SystemError } from "../base/errors.ts";
 import { formatEndpoint, parseEndpoint } from "../base/units.ts";
-import { removeAbandoned } from "../memory/open.ts";
+import { removeAbandoned } from "../memory/abandoned.ts";
 import { Child, describeEnd } from "./child.ts";
 import type { ReadyLine } from "./child.ts";
 import { freePortPair, isPairFree } from "./free_ports.ts";

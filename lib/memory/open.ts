@@ -7,24 +7,13 @@
  *     lives still holds.
  *   - Refused: anything else. A segment that is not ours is never written to.
  *
- * Who serves a region holds its *liveness token*, a semaphore in a small private set, taken with SEM_UNDO: the kernel
- * gives it back however the process ends, and of two servers started at once one gets it.
+ * Who serves a region holds its *liveness token* (liveness.ts): of two servers started at once one gets it.
  */
 import { SystemError } from "../base/errors.ts";
 import { Deadline, pause } from "../base/clock.ts";
 import { formatSize } from "../base/units.ts";
 import { availableMemory, isAlive, ownPid, semaphoreOperationsMax, sharedMemoryMax } from "../sys/host.ts";
-import {
-  createSet,
-  findSet,
-  IPC_NOWAIT,
-  Operations,
-  removeSet,
-  SEM_UNDO,
-  semaphoreState,
-  semop,
-  setSize,
-} from "../sys/semaphores.ts";
+import { createSet, findSet, removeSet, semaphoreState, setSize } from "../sys/semaphores.ts";
 import {
   createSegment,
   findSegment,
@@ -44,6 +33,7 @@ import {
   RegionState,
 } from "./layout.ts";
 import type { RegionLayout } from "./layout.ts";
+import { giveToken, isTokenHeld, LOGGER_TOKEN, SERVER_TOKEN, takeToken, TOKEN_COUNT } from "./liveness.ts";
 import { Region } from "./region.ts";
 
 /** What a server asks for. */
@@ -77,25 +67,6 @@ export interface OpenedRegion {
 const CREATION_MS_MAX = 2_000;
 /** How long a stopping server waits for all guards. */
 const CLOSING_MS_MAX = 5_000;
-
-const SERVER_TOKEN = 0;
-const LOGGER_TOKEN = 1;
-const TOKEN_COUNT = 2;
-
-function takeToken(livenessId: number, token: number): "taken" | "held" | "gone" {
-  const operations = new Operations();
-  operations.add(token, -1, IPC_NOWAIT | SEM_UNDO);
-  operations.add(token, 0, IPC_NOWAIT | SEM_UNDO);
-  const result = semop(livenessId, operations);
-  return result === "done" ? "taken" : result === "again" ? "held" : "gone";
-}
-
-function giveToken(livenessId: number, token: number): void {
-  const operations = new Operations();
-  operations.add(token, 0, IPC_NOWAIT | SEM_UNDO);
-  operations.add(token, 1, IPC_NOWAIT | SEM_UNDO);
-  semop(livenessId, operations);
-}
 
 function requireRoom(layout: RegionLayout): void {
   const available = availableMemory();
@@ -286,7 +257,7 @@ export async function openRegion(request: RegionRequest): Promise<OpenedRegion> 
     if (fresh !== undefined) return { region: openFresh(fresh, layout, request), start: "fresh" };
     const existing = findSegment(request.shmkey);
     if (existing === undefined) continue;
-    const memory = attachIfThere(existing);
+    const memory = SharedMemory.attachIfThere(existing);
     if (!memory) continue;
     let region: Region | "removed" = "removed";
     try {
@@ -295,16 +266,6 @@ export async function openRegion(request: RegionRequest): Promise<OpenedRegion> 
       if (region === "removed") memory.detach();
     }
     if (region !== "removed") return { region, start: "taken-over" };
-  }
-}
-
-/** Undefined when the segment was removed since it was found. */
-function attachIfThere(id: number): SharedMemory | undefined {
-  try {
-    return SharedMemory.attach(id);
-  } catch (error) {
-    if (error instanceof SystemError && (error.code === "EINVAL" || error.code === "EIDRM")) return undefined;
-    throw error;
   }
 }
 
@@ -321,27 +282,6 @@ function openFresh(id: number, layout: RegionLayout, request: RegionRequest): Re
     removeSegment(id);
     throw error;
   }
-}
-
-/**
- * Removes the region under `key` if it is one of ours and nobody serves it: what a server that was killed has left.
- *
- * @returns whether there was one to remove. Anything else under the key is left alone.
- */
-export function removeAbandoned(key: number): boolean {
-  const id = key === IPC_PRIVATE ? undefined : findSegment(key);
-  using memory = id === undefined ? undefined : attachIfThere(id);
-  if (id === undefined || !memory) return false;
-  const found = recognise(memory.bytes);
-  if ("foreign" in found) return false;
-  const footer = new Region(memory, found.layout, -1);
-  const liveness = footer.word(FooterWord.livenessId);
-  if (takeToken(liveness, SERVER_TOKEN) === "held") return false;
-  const guardSet = footer.word(FooterWord.guardSetId);
-  if (setSize(guardSet) === found.layout.guardCount) removeSet(guardSet);
-  footer.setState("gone");
-  removeSet(liveness);
-  return removeSegment(id);
 }
 
 /** Why a region can no longer be served, or undefined while it can. */
@@ -370,19 +310,14 @@ export function reclaimFromLogger(region: Region): boolean {
   const epoch = region.epochHeld;
   const copying = region.word(FooterWord.copying) >>> 0;
   if (copying === 0 && !region.isCutUnreleased) return false;
-  if (isHeld(region, LOGGER_TOKEN)) return false;
+  if (isTokenHeld(region.word(FooterWord.livenessId), LOGGER_TOKEN)) return false;
   region.voidEpoch(Math.max(epoch, copying));
   return true;
 }
 
-/** Whether a token of a region is held by a process that lives. */
-function isHeld(region: Region, token: number): boolean {
-  return semaphoreState(region.word(FooterWord.livenessId), token)?.value === 0;
-}
-
 /** Whether a region's server is alive. */
 export function isServerAlive(region: Region): boolean {
-  return region.isServing && isHeld(region, SERVER_TOKEN);
+  return region.isServing && isTokenHeld(region.word(FooterWord.livenessId), SERVER_TOKEN);
 }
 
 /** A region as its logger has it: attached, with the logger's liveness token. */

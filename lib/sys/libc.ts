@@ -16,6 +16,8 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
+  getpwuid: { parameters: ["u32"], result: "pointer" },
+  getgrgid: { parameters: ["u32"], result: "pointer" },
   // shared memory
   shmget: { parameters: ["i32", "usize", "i32"], result: "i32" },
   shmat: { parameters: ["i32", "pointer", "i32"], result: "pointer" },

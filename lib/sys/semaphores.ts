@@ -157,15 +157,29 @@ export function findSet(key: number): number | undefined {
   throw errnoError("semget", errno, `look up semaphore key ${key}`, "ipcs -s names its owner");
 }
 
-/** How many semaphores a set has; undefined when it is gone. */
-export function setSize(id: number): number | undefined {
+/** What the kernel says of a set. */
+export interface SetStatus {
+  /** How many semaphores it has. */
+  readonly count: number;
+  /** Creator's user id. */
+  readonly cuid: number;
+}
+
+/** IPC_STAT; undefined when the set is gone. */
+export function setStatus(id: number): SetStatus | undefined {
   const data = new Uint8Array(SEMID_DS_SIZE);
   if (libc().semctl(id, 0, IPC_STAT, data) < 0) {
     const errno = lastErrno();
     if (errno === ERRNO.EINVAL || errno === ERRNO.EIDRM) return undefined;
     throw errnoError("semctl", errno, `look at semaphore set id ${id}`);
   }
-  return Number(new DataView(data.buffer).getBigUint64(80, true));
+  const view = new DataView(data.buffer);
+  return { count: Number(view.getBigUint64(80, true)), cuid: view.getUint32(12, true) };
+}
+
+/** How many semaphores a set has; undefined when it is gone. */
+export function setSize(id: number): number | undefined {
+  return setStatus(id)?.count;
 }
 
 /** Removes a set at once; who waits in it gets EIDRM. Says whether it was there. */

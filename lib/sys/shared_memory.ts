@@ -6,6 +6,7 @@
  *   - IPC_STAT is read for Linux's 64-bit `struct shmid_ds` (112 bytes; include/uapi/asm-generic/shmbuf.h).
  */
 import { ERRNO } from "../base/errno.ts";
+import { SystemError } from "../base/errors.ts";
 import { errnoError, lastErrno, libc, systemError } from "./libc.ts";
 
 /** `shmget` and `semget` flag: make it when it is not there. */
@@ -149,6 +150,16 @@ export class SharedMemory implements Disposable {
       throw errnoError("shmat", errno, `attach shared memory id ${id}`, "ipcs -m names its owner and mode");
     }
     return new SharedMemory(id, pointer, segmentStatus(id).size);
+  }
+
+  /** The same; undefined when it is gone. */
+  static attachIfThere(id: number, mode: "r" | "rw" = "rw"): SharedMemory | undefined {
+    try {
+      return SharedMemory.attach(id, mode);
+    } catch (error) {
+      if (error instanceof SystemError && (error.code === "EINVAL" || error.code === "EIDRM")) return undefined;
+      throw error;
+    }
   }
 
   /** The address of `bytes[offset]`, for the modules of this folder. */

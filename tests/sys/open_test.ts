@@ -1,8 +1,9 @@
 /** lib/memory/open.ts: how a server comes to its region and leaves it, whatever is there already and whoever dies. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { SystemError, UsageError } from "../../lib/base/errors.ts";
+import { removeAbandoned } from "../../lib/memory/abandoned.ts";
 import { FooterWord } from "../../lib/memory/layout.ts";
-import { closeRegion, leaveRegion, openRegion, removeAbandoned, whyLost } from "../../lib/memory/open.ts";
+import { closeRegion, leaveRegion, openRegion, whyLost } from "../../lib/memory/open.ts";
 import type { RegionRequest } from "../../lib/memory/open.ts";
 import type { Region } from "../../lib/memory/region.ts";
 import { libc } from "../../lib/sys/libc.ts";
