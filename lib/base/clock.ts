@@ -49,3 +49,10 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 export function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+/** Blocks this thread for `ms`. */
+export function pauseBlocking(ms: number): void {
+  Atomics.wait(never, 0, 0, ms);
+}

@@ -12,7 +12,7 @@
  *   - After "refused" because the region is gone, `isLost` is true, and the attachment is good for nothing but `detach`.
  */
 import { SystemError } from "../base/errors.ts";
-import { Deadline } from "../base/clock.ts";
+import { Deadline, pauseBlocking } from "../base/clock.ts";
 import { memoryLimit } from "../sys/host.ts";
 import { isFfiAvailable } from "../sys/libc.ts";
 import { SharedMemory } from "../sys/shared_memory.ts";
@@ -44,6 +44,8 @@ const HOLDER_SHARED = 1;
 const TRIES_MAX = 3;
 /** How long a blocked wait lasts before it is looked at whether it is still wanted. */
 const SLICE_MS = 200;
+/** How soon they try again what was refused for now: the region is behind this process, or a block cannot be saved. */
+const REFUSED_RETRY_MS = 1;
 /** How long the synchronous operations wait for guards. */
 const BLOCKING_MS_MAX = 10_000;
 
@@ -141,8 +143,14 @@ export class Attachment {
     if (!region.isKnownHeld(this.#epoch)) meetEpoch(this.#epoch, region.incarnationHeld, region.epochHeld);
   }
 
-  #give(): void {
+  /** Gives back the guards after an operation. */
+  #leave(): void {
     this.#learnHeld();
+    this.#give();
+  }
+
+  /** Gives them back after none: what was not read is not known. */
+  #give(): void {
     const { guards } = this.#region;
     if (this.#guard >= 0) guards.giveOne(this.#guard);
     else guards.give(this.#plan);
@@ -198,7 +206,7 @@ export class Attachment {
     const attempt = this.#enter(offset, into.length, HOLDER_OWNED);
     if (attempt !== "done") return attempt;
     this.#region.readHeld(offset, into.length, into, 0, this.#viewOf.of(into));
-    this.#give();
+    this.#leave();
     return "done";
   }
 
@@ -216,7 +224,7 @@ export class Attachment {
     const attempt = this.#enter(offset, bytes.length, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
     this.#region.writeHeld(offset, bytes, 0, bytes.length, this.#viewOf.of(bytes));
-    this.#give();
+    this.#leave();
     return "done";
   }
 
@@ -226,7 +234,7 @@ export class Attachment {
     const attempt = this.#enter(offset, size, HOLDER_SHARED);
     if (attempt !== "done") return attempt;
     this.#region.fillHeld(offset, size, byte);
-    this.#give();
+    this.#leave();
     return "done";
   }
 
@@ -249,7 +257,7 @@ export class Attachment {
       if (next !== undefined) this.#region.setWordHeld(offset, width, next);
       return { attempt, word };
     } finally {
-      this.#give();
+      this.#leave();
     }
   }
 
@@ -326,19 +334,16 @@ export class Attachment {
   #blocking(call: string, offset: number, size: number, attempt: () => Attempt): void {
     const deadline = new Deadline(BLOCKING_MS_MAX);
     for (let result = attempt(); result !== "done"; result = attempt()) {
-      if (result === "refused") {
-        throw new SystemError(
-          call,
-          "ESTALE",
-          `cannot ${call} through memory: the region is gone or its blocks are held by a mapping`,
-        );
-      }
+      if (result === "refused") this.#requireUsable(call, offset, size);
       if (deadline.passed) {
-        throw new SystemError(
-          call,
-          "ETIMEDOUT",
-          `cannot ${call}: a block has been held for ${BLOCKING_MS_MAX} ms (dsm blocks)`,
-        );
+        const why = result === "refused"
+          ? `for ${BLOCKING_MS_MAX} ms neither its epoch nor its checkpoint has gone on`
+          : `a block has been held for ${BLOCKING_MS_MAX} ms (dsm blocks)`;
+        throw new SystemError(call, "ETIMEDOUT", `cannot ${call}: ${why}`);
+      }
+      if (result === "refused") {
+        pauseBlocking(REFUSED_RETRY_MS);
+        continue;
       }
       const plan = this.#planOf(offset, size);
       if (this.#region.guards.takeBlocking(plan, SLICE_MS) !== "done") continue;
@@ -346,10 +351,26 @@ export class Attachment {
     }
   }
 
+  /** Throws ESTALE when waiting is of no use: another life is met once, and gone on in. */
+  #requireUsable(call: string, offset: number, size: number): void {
+    const region = this.#region;
+    const stale = (why: string): SystemError =>
+      new SystemError(call, "ESTALE", `cannot ${call} through memory: ${why}`);
+    if (this.isLost) throw stale("the region is gone");
+    if (region.isHeldElsewhere(offset, size, HOLDER_SHARED)) throw stale("its blocks are held by a mapping");
+    const { incarnation, epoch } = this.#epoch;
+    if (region.meet(incarnation, epoch) !== "foreign") return;
+    meetEpoch(this.#epoch, region.incarnationHeld, region.epochHeld);
+    throw stale(
+      "the cluster has begun another life since this program connected; its bytes may be other than those known",
+    );
+  }
+
   /**
    * Reads without a turn of the event loop, blocking this thread while a block is held.
    *
-   * @throws SystemError: EINVAL (out of the region), ESTALE (the region is gone), ETIMEDOUT (held for 10 s).
+   * @throws SystemError: EINVAL (out of the region), ESTALE (the region is gone, held by a mapping, or of another life),
+   * ETIMEDOUT (held for 10 s).
    */
   readInto(offset: number, into: Uint8Array): void {
     if (this.tryRead(offset, into) !== "done") this.#readBlocking(offset, into);

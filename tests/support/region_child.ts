@@ -7,12 +7,14 @@ import { fail } from "@std/assert";
 import { Attachment } from "../../lib/memory/attachment.ts";
 import { attachForLogger, closeRegion, leaveRegion, openRegion } from "../../lib/memory/open.ts";
 import { Picture } from "../../lib/memory/picture.ts";
-import type { Region } from "../../lib/memory/region.ts";
+import { recognise } from "../../lib/memory/layout.ts";
+import { Region } from "../../lib/memory/region.ts";
+import { SharedMemory } from "../../lib/sys/shared_memory.ts";
 import { Operations, SEM_UNDO, semopBlocking } from "../../lib/sys/semaphores.ts";
 import { Program } from "./processes.ts";
 
 /** What it can do. */
-export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "race" | "take" | "prepare" | "cut";
+export type Work = "hold" | "half" | "add" | "fill" | "every" | "open" | "race" | "take" | "prepare" | "cut" | "raise";
 
 /** See the head of this file. */
 export class RegionChild implements AsyncDisposable {
@@ -72,6 +74,7 @@ async function main([work, ...args]: readonly string[]): Promise<void> {
   if (work === "take") return take(args);
   if (work === "race") return await race();
   if (work === "prepare" || work === "cut") return picture(work, args);
+  if (work === "raise") return raise(args);
   const attachment = attach(args);
   const [first = "0", second = "0"] = args.slice(3);
   switch (work) {
@@ -112,6 +115,15 @@ async function main([work, ...args]: readonly string[]): Promise<void> {
         attachment.write(Number(first), new Uint8Array(Number(second)).fill(byte));
       }
   }
+}
+
+/** Moves a region's footer to an epoch. */
+function raise([shmid = "", semid = "", , epoch = ""]: readonly string[]): void {
+  using memory = SharedMemory.attach(Number(shmid));
+  const found = recognise(memory.bytes);
+  if ("foreign" in found) throw new Error(found.foreign);
+  console.log("at work");
+  new Region(memory, found.layout, Number(semid)).raiseEpoch(Number(epoch));
 }
 
 /** Is a region's logger, and stays in the middle of a checkpoint: before its cut, or after it. */

@@ -307,3 +307,25 @@ Deno.test("picture: a writer that is killed in the middle of a save leaves a blo
   }
   throw new Error("no writer could be killed in the middle of a save");
 });
+
+Deno.test("picture: a program without an event loop waits for a region that is behind it, and is told of another life once", async () => {
+  await using scene = await Scene.open(4 * BLOCK_SIZE);
+  assert(scene.server.join(7, 1));
+  const known = { incarnation: 7, epoch: 4 };
+  const program = Attachment.open(infoOf(scene.server), known) as Attachment;
+  assertStrictEquals(program.tryWrite(0, filled(10, 9)), "refused");
+  const raising = RegionChild.spawn(
+    "raise",
+    ...[scene.server.memory.id, scene.server.guards.id, scene.server.cookie, 3].map(String),
+  );
+  program.write(0, filled(10, 9));
+  assertStrictEquals(scene.server.epochHeld, 4);
+  await raising.done();
+  assert(scene.server.join(8, 1));
+  const stale = assertThrows(() => program.write(0, filled(10, 1)), SystemError);
+  assertStrictEquals(stale.code, "ESTALE");
+  assertStrictEquals(scene.server.data[0], 9);
+  program.write(0, filled(10, 1));
+  assertStrictEquals(scene.server.data[0], 1);
+  program.detach();
+});
