@@ -11,11 +11,6 @@ import { STALL_MS_MAX } from "../lib/net/transport.ts";
 
 const EXIT_LOST = 1;
 
-function parseMode(text: string): number {
-  if (!/^0?[0-7]{3}$/.test(text)) throw new UsageError(`--mode is three octal digits such as 0600, not ${text}`);
-  return parseInt(text, 8);
-}
-
 /** See the head of this file. */
 export const server = command({
   name: "server",
@@ -44,7 +39,7 @@ are never overwritten.`,
     size: { kind: "size", about: "bytes of the region, a multiple of the block size", default: 64 * 1024 * 1024 },
     blockSize: { kind: "size", about: "bytes that are locked together", default: 4096 },
     fill: { kind: "string", about: "what fresh bytes are: one character, or a number from 0 to 255", default: "0" },
-    mode: { kind: "string", about: "permissions of memory and semaphores", default: "0600" },
+    mode: { kind: "mode", about: "permissions of memory and semaphores", default: 0o600 },
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
     insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
     transport: {
@@ -83,7 +78,7 @@ are never overwritten.`,
       size: options.size,
       blockSize: options.blockSize,
       fill: parseFill(options.fill),
-      mode: parseMode(options.mode),
+      mode: options.mode,
       transport: options.transport,
       holdMs: options.hold,
       stallMsMax: options.stall,

@@ -25,6 +25,8 @@ export interface ValueOf {
   time: number;
   /** A System V key, unsigned, from decimal or `0x…`. */
   key: number;
+  /** Permission bits, from `0644`. */
+  mode: number;
   /** 0 to 65535. */
   port: number;
   /** Where something listens, from `host:port`. */

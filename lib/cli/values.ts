@@ -28,6 +28,7 @@ const PARSERS: Readonly<Record<Exclude<Kind, "boolean">, Parser>> = {
   size: (text, subject, param) => inRange(parseSize(text, subject), subject, param, formatSize),
   time: (text, subject, param) => inRange(parseTime(text, subject), subject, param, formatTime),
   key: parseKey,
+  mode: parseMode,
   port: parsePort,
   endpoint: parseEndpoint,
 };
@@ -44,6 +45,8 @@ export function formatValue(kind: Kind, value: unknown): string {
       return formatSize(Number(value));
     case "time":
       return formatTime(Number(value));
+    case "mode":
+      return `0${Number(value).toString(8).padStart(3, "0")}`;
     case "endpoint":
       return formatEndpoint(value as Endpoint);
     default:
@@ -73,6 +76,11 @@ function parseNumber(text: string, subject: string): number {
   const value = text.trim() === "" ? NaN : Number(text);
   if (!Number.isFinite(value)) throw mustBe(subject, "a number", text);
   return value;
+}
+
+function parseMode(text: string, subject: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw mustBe(subject, "three octal digits such as 0644", text);
+  return parseInt(text, 8);
 }
 
 function parseSwitch(text: string, subject: string): boolean {

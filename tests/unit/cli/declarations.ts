@@ -57,6 +57,7 @@ export function makeProgram(): { program: Program; ran: Ran[] } {
       options: {
         verbose: { kind: "boolean", about: "say more", short: "v" },
         lock: { kind: "key", about: "a key to hold", short: "l", many: true },
+        mode: { kind: "mode", about: "permissions", default: 0o640 },
       },
       run: record("exec"),
     }),

@@ -51,7 +51,7 @@ Deno.test("help: a rest, subcommands, and a command that is only its subcommands
   );
   assertStringIncludes(
     commandHelp(["dsm", "exec"], find("exec")),
-    "  -l, --lock KEY  a key to hold (may be given several times)\n",
+    "  -l, --lock KEY   a key to hold (may be given several times)\n      --mode MODE  permissions (default 0640)\n",
   );
   const client = commandHelp(["dsm", "client"], find("client"));
   assertStringIncludes(client, "Usage: dsm client [OPTIONS]\n       dsm client SUBCOMMAND [ARGUMENTS] [OPTIONS]\n");

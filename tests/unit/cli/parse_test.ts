@@ -37,6 +37,8 @@ const SERVER = {
   attach: true,
 };
 
+const EXEC = { verbose: false, lock: [], mode: 0o640 };
+
 Deno.test("parse: defaults where nothing is given", async () => {
   const { args, options, shared } = await run(["server"]);
   assertEquals(args, { port: 9734, shmkey: 1238 });
@@ -78,7 +80,7 @@ Deno.test("parse: letters alone, together, and with their value attached", async
   );
   assertEquals((await run(["server", "-fx"])).options, { ...SERVER, fill: "x" });
   assertEquals((await run(["server", "-f=x"])).options, { ...SERVER, fill: "x" });
-  assertEquals((await run(["exec", "-vv", "m"])).options, { verbose: true, lock: [] });
+  assertEquals((await run(["exec", "-vv", "m"])).options, { ...EXEC, verbose: true });
 });
 
 Deno.test("parse: a shared option may come before the command", async () => {
@@ -97,10 +99,19 @@ Deno.test("parse: flags win over the environment, the environment over the defau
 
 Deno.test("parse: an option that may be given many times is a list, in the order typed", async () => {
   const { options } = await run(["exec", "-l", "0x10", "--lock=2", "-l1", "--lock", "2", "m", "prog", "-l", "9"]);
-  assertEquals(options, { verbose: false, lock: [16, 2, 1, 2] });
-  assertEquals((await run(["exec", "m"])).options, { verbose: false, lock: [] });
+  assertEquals(options, { ...EXEC, lock: [16, 2, 1, 2] });
+  assertEquals((await run(["exec", "m"])).options, EXEC);
   await assertRefused({
     "exec -l 1 -l x m": "--lock must be a 32-bit key such as 1238 or 0x4d6, not x (see dsm exec --help)",
+  });
+});
+
+Deno.test("parse: permissions are octal, with or without a 0 before them", async () => {
+  assertEquals((await run(["exec", "--mode", "0600", "m"])).options, { ...EXEC, mode: 0o600 });
+  assertEquals((await run(["exec", "--mode=777", "m"])).options, { ...EXEC, mode: 0o777 });
+  await assertRefused({
+    "exec --mode 0800 m": "--mode must be three octal digits such as 0644, not 0800 (see dsm exec --help)",
+    "exec --mode 04755 m": "--mode must be three octal digits such as 0644, not 04755 (see dsm exec --help)",
   });
 });
 
@@ -128,7 +139,7 @@ Deno.test("parse: -- ends the options", async () => {
 Deno.test("parse: a rest is left as it was typed", async () => {
   const { args, options } = await run(["exec", "-v", "m", "prog", "-v", "--x=1", "--", "y", "--help"]);
   assertEquals(args, { machines: "m", program: ["prog", "-v", "--x=1", "--", "y", "--help"] });
-  assertEquals(options, { verbose: true, lock: [] });
+  assertEquals(options, { ...EXEC, verbose: true });
   assertEquals((await run(["exec", "m"])).args, { machines: "m", program: [] });
 });
 
