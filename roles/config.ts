@@ -1,4 +1,7 @@
 /** `dsm config`: the config server. */
+import { DEFAULT_LIMITS } from "../lib/ipc/limits.ts";
+import type { Limits } from "../lib/ipc/limits.ts";
+import { INDEX_COUNT } from "../lib/ipc/segment_ids.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
@@ -11,16 +14,32 @@ export const config = command({
   about: "tell everybody which servers make the space",
   details:
     `The first line of FILE is the number of servers, then one host:port a line; # begins a comment. The file is read again
-on SIGHUP: servers may be appended, which grows the space; what would move bytes is refused.`,
+on SIGHUP: servers may be appended, which grows the space; what would move bytes is refused.
+
+It keeps the table of segments in --state, by default config-PORT.sqlite in $XDG_STATE_HOME/dsm or ~/.local/state/dsm; with
+--port 0 and without --state the table ends with the process. Segments on memory that is gone are dropped, by name in the
+log. Reading and writing by address is not checked against the owners of segments yet.`,
   examples: [
     ["dsm config", "the servers of ./config.txt, on port 9740"],
     ["dsm config cluster.txt --port 0", "another file, a port of the kernel's choice"],
+    ["dsm config --raw 1MiB --shmmni 100", "no segment in the first MiB, and at most a hundred"],
     ["kill -HUP PID", "read the file again, after a server was appended"],
   ],
   args: { file: { kind: "string", about: "the servers, in the order of the space", default: "config.txt" } },
   options: {
     port: { kind: "port", about: "where to listen; 0: the kernel chooses", default: 9740 },
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
+    state: { kind: "string", about: "the file for the table of segments [default: see above]", optional: true },
+    raw: { kind: "size", about: "bytes at the front of the space where no segment is put", default: 0 },
+    shmmax: { kind: "size", about: "bytes of the largest segment [default: no limit]", optional: true },
+    shmmni: {
+      kind: "integer",
+      about: "how many segments there may be",
+      default: DEFAULT_LIMITS.shmmni,
+      min: 0,
+      max: INDEX_COUNT,
+    },
+    shmall: { kind: "integer", about: "pages of all segments together [default: no limit]", optional: true, min: 0 },
     insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
   },
   async run({ file }, options, shared) {
@@ -28,7 +47,9 @@ on SIGHUP: servers may be appended, which grows the space; what would move bytes
     const log = startLog("config", shared);
     // listening for signals comes first: whoever has read the readiness line may stop us at once
     const stopped = untilStopped();
-    const server = await ConfigServer.start({ file, host: options.host, port: options.port }, log);
+    const { host, port, state, raw } = options;
+    const request = { file, host, port, state, lowWaterMark: raw, limits: limitsFrom(options) };
+    const server = await ConfigServer.start(request, log);
     const reload = (): void => void server.reload();
     Deno.addSignalListener("SIGHUP", reload);
     readiness("config", { host: server.host, port: server.port }, { file, servers: server.space.places.length });
@@ -38,3 +59,13 @@ on SIGHUP: servers may be appended, which grows the space; what would move bytes
     return 0;
   },
 });
+
+function limitsFrom(
+  { shmmax, shmmni, shmall }: { shmmax: number | undefined; shmmni: number; shmall: number | undefined },
+): Partial<Limits> {
+  return {
+    shmmni,
+    ...(shmmax === undefined ? {} : { shmmax: BigInt(shmmax) }),
+    ...(shmall === undefined ? {} : { shmall: BigInt(shmall) }),
+  };
+}

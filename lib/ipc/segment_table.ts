@@ -247,6 +247,21 @@ export class SegmentTable {
     if (mode & SHM_DEST && this.#store.attachments.countOf(id) === 0) this.#store.remove(id);
   }
 
+  /**
+   * The bytes of `range` are gone, and so is every segment that had any of them, pending or attached.
+   *
+   * @returns those segments.
+   */
+  drop(range: Range): Segment[] {
+    const dropped = this.#store.overlapping(range);
+    const ids = new Set(dropped.map(({ id }) => id));
+    for (const attachment of this.#store.attachments.all) {
+      if (ids.has(attachment.segmentId)) this.#store.detach(attachment);
+    }
+    ids.forEach((id) => this.#store.remove(id));
+    return dropped;
+  }
+
   // ---- shmctl
 
   /** IPC_STAT. @throws SystemError EACCES, EINVAL. */

@@ -39,6 +39,11 @@ export interface ShmctlRequest {
   readonly ownership?: NewOwnership;
 }
 
+/** Whether `command` only tells something, so that it may be carried out twice. */
+export function isQuestion(command: number): boolean {
+  return [IPC_STAT, IPC_INFO, SHM_STAT, SHM_STAT_ANY, SHM_INFO].includes(command);
+}
+
 /**
  * Carries out one `shmctl` on `table`.
  *

@@ -4,6 +4,7 @@
  * A process is named by its id and the moment it started, so that a number the kernel has given to somebody else since is
  * never taken for it.
  */
+import { stateDirectory } from "../node/common/state_directory.ts";
 import { startOf } from "../sys/processes.ts";
 
 /** One process. */
@@ -26,12 +27,6 @@ export interface ClusterRecord {
   readonly children: readonly ProcessRecord[];
   /** Keys of the regions. */
   readonly shmkeys: readonly number[];
-}
-
-/** Where state of dsm's is kept: `$XDG_STATE_HOME/dsm`, else `~/.local/state/dsm`. */
-export function stateDirectory(): string {
-  const base = Deno.env.get("XDG_STATE_HOME") || `${Deno.env.get("HOME") || "/tmp"}/.local/state`;
-  return `${base}/dsm`;
 }
 
 /** The file for the cluster whose config server has `port`. */

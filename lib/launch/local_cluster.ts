@@ -75,7 +75,8 @@ export class LocalCluster implements AsyncDisposable {
     try {
       const servers = await Promise.all(plan.servers.map((server) => cluster.#startServer(server)));
       signal?.throwIfAborted();
-      await cluster.#startConfig(plan.file ?? await cluster.#writeConfig(servers));
+      const directory = cluster.#directory = await Deno.makeTempDir({ prefix: "dsm-up-" });
+      await cluster.#startConfig(directory, plan.file ?? await writeConfig(directory, servers));
       signal?.throwIfAborted();
       await plan.onServing(cluster.config);
       signal?.throwIfAborted();
@@ -110,11 +111,13 @@ export class LocalCluster implements AsyncDisposable {
     return ready;
   }
 
-  async #startConfig(file: string): Promise<void> {
+  /** Its table of segments goes with the cluster, as their bytes do. */
+  async #startConfig(directory: string, file: string): Promise<void> {
     const { host, port } = this.#plan.config;
-    const child = this.#start(`config:${port}`, ["config", file, "--host", host, "--port", `${port}`]);
+    const state = ["--state", `${directory}/config.sqlite`];
+    const child = this.#start(`config:${port}`, ["config", file, "--host", host, "--port", `${port}`, ...state]);
     this.config = (await child.ready).endpoint;
-    this.#watch(child, ["config", file, "--port", `${parseEndpoint(this.config).port}`]);
+    this.#watch(child, ["config", file, "--port", `${parseEndpoint(this.config).port}`, ...state]);
   }
 
   /** All at once: the global logger waits for the others a while. */
@@ -153,14 +156,6 @@ export class LocalCluster implements AsyncDisposable {
     }
   }
 
-  async #writeConfig(servers: readonly ReadyLine[]): Promise<string> {
-    this.#directory = await Deno.makeTempDir({ prefix: "dsm-up-" });
-    const file = `${this.#directory}/config.txt`;
-    const lines = servers.map((server) => formatEndpoint(parseEndpoint(server.endpoint)));
-    await Deno.writeTextFile(file, `${servers.length}\n${lines.join("\n")}\n`);
-    return file;
-  }
-
   /** Stops every role in order, loggers first, and removes what a role that died left behind. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -176,6 +171,13 @@ export class LocalCluster implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
+}
+
+async function writeConfig(directory: string, servers: readonly ReadyLine[]): Promise<string> {
+  const file = `${directory}/config.txt`;
+  const lines = servers.map((server) => formatEndpoint(parseEndpoint(server.endpoint)));
+  await Deno.writeTextFile(file, `${servers.length}\n${lines.join("\n")}\n`);
+  return file;
 }
 
 /** Which of a config file's servers are on this host: those whose address is one of its own. */

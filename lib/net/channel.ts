@@ -78,6 +78,11 @@ export class Channel implements AsyncDisposable, ReplySink {
     return this.host.includes(":") ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
   }
 
+  /** The token of its session, in hexadecimal digits: another one means that the server has begun another session. */
+  get session(): string {
+    return this.#token.toHex();
+  }
+
   /** Whether there is a connection now. */
   get isConnected(): boolean {
     return this.#stream !== undefined;

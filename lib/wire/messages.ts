@@ -389,6 +389,62 @@ export const MESSAGES = {
       "Take no checkpoint while this connection lasts; one under way is abandoned. For whoever overwrites the space with an " +
       "older picture. Answered by `done`.",
   },
+  shmget: {
+    kind: 60,
+    from: "client",
+    roles: "config",
+    fields: { key: "u32", size: "word", flags: "u32", pid: "u32" },
+    payloadMax: 0,
+    about:
+      "System V's `shmget`, called by process `pid`. Answered when a new segment has been zeroed; EAGAIN when that takes too " +
+      "long for whoever waits for another one's. Not repeatable.",
+  },
+  shmgetReply: { kind: 61, from: "server", roles: "config", fields: { id: "u32" }, payloadMax: 0, about: "Its id." },
+  shmat: {
+    kind: 62,
+    from: "client",
+    roles: "config",
+    fields: { id: "u32", flags: "u32", pid: "u32" },
+    payloadMax: 0,
+    about: "System V's `shmat`, for this session: with it the attachment ends. Not repeatable.",
+  },
+  shmatReply: {
+    kind: 63,
+    from: "server",
+    roles: "config",
+    fields: { attachment: "u64", base: "u64", size: "u64", isWritable: "bool" },
+    payloadMax: 0,
+    about: "What `shmdt` names it by, and the segment's place in the space.",
+  },
+  shmdt: {
+    kind: 64,
+    from: "client",
+    roles: "config",
+    fields: { attachment: "u64", pid: "u32" },
+    payloadMax: 0,
+    about: "System V's `shmdt`. Answered by `done`. Not repeatable.",
+  },
+  shmctl: {
+    kind: 66,
+    from: "client",
+    roles: "config",
+    fields: { id: "u32", command: "u32", uid: "u32", gid: "u32", mode: "u32", pid: "u32" },
+    payloadMax: 0,
+    about:
+      "System V's `shmctl` with Linux's command numbers; `uid`, `gid` and `mode` are for IPC_SET. Repeatable where it only " +
+      "tells something (IPC_STAT, SHM_STAT, SHM_STAT_ANY, IPC_INFO, SHM_INFO).",
+  },
+  shmctlReply: {
+    kind: 67,
+    from: "server",
+    roles: "config",
+    fields: { value: "u32", status: "rows", limits: "rows", usage: "rows" },
+    payloadMax: 0,
+    about:
+      "What it returns, and at most one row of what it fills in. `status`: `[id, key, base, rangeSize, size, uid, gid, cuid, " +
+      "cgid, mode, nattch, atime, dtime, ctime, cpid, lpid]`, times in seconds since 1970; `limits`: `[shmmax, shmmin, " +
+      "shmmni, shmall, memlock]`, the first and the fourth as decimal texts; `usage`: `[segmentCount, pageCount]`.",
+  },
 } as const satisfies Record<string, MessageShape>;
 
 /** A message's name. */

@@ -3,7 +3,7 @@ import { SystemError } from "../../lib/base/errors.ts";
 import { pause } from "../../lib/base/clock.ts";
 import { selfCommand } from "../../lib/cli/executable.ts";
 import { print, say } from "../../lib/cli/output.ts";
-import { stateDirectory } from "../../lib/launch/cluster_record.ts";
+import { stateDirectory } from "../../lib/node/common/state_directory.ts";
 
 const LOOK_MS = 50;
 

@@ -17,6 +17,11 @@ import type { RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
+import type { NewOwnership } from "../../ipc/calls.ts";
+import type { ShmctlResult } from "../../ipc/shmctl.ts";
+import type { SegmentAttachment } from "./segment_attachment.ts";
+import { SegmentCalls } from "./segment_calls.ts";
+import { Segments } from "./segments.ts";
 import { ServerLink } from "./server_link.ts";
 import type { BlockStates, RegionInfo, ServerInfo } from "./server_info.ts";
 
@@ -55,6 +60,9 @@ export class Cluster implements AsyncDisposable {
   readonly #timeoutMs: number;
   readonly #defaults: RequestOptions;
   readonly #links: ServerLink[] = [];
+  readonly #calls: SegmentCalls;
+  /** Segments of the space, made, opened and listed. */
+  readonly segments: Segments;
   #space: Space = new Space(0, []);
 
   /** Use {@linkcode connect}. */
@@ -64,6 +72,8 @@ export class Cluster implements AsyncDisposable {
     this.#mayAttach = options.attach ?? true;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#defaults = { timeoutMs: this.#timeoutMs };
+    this.#calls = new SegmentCalls(config, this);
+    this.segments = new Segments(this.#calls, (options) => this.#options(options));
   }
 
   /** Bytes of the space that can be addressed. */
@@ -307,6 +317,41 @@ export class Cluster implements AsyncDisposable {
         if (lent === "w") await link.write(offset, bytes, asked);
       }
     }
+  }
+
+  /**
+   * System V's `shmget`: the id of the segment under `key`, or with IPC_CREAT of a new one, zeroed; `size` in bytes.
+   *
+   * @throws SystemError ENOENT, EEXIST, EACCES, EINVAL, ENOSPC and ENOMEM as Linux has them, EAGAIN: somebody else is just
+   * making it; TimeoutError or PeerLostError with `outcome: "unknown"` where it may have been made.
+   */
+  shmget(key: number, size: number, flags: number, options?: RequestOptions): Promise<number> {
+    return this.#calls.shmget(key, size, flags, this.#options(options));
+  }
+
+  /**
+   * System V's `shmat`: attaches segment `id`, for reading only with SHM_RDONLY. It is detached by `shmdt`, by
+   * `await using`, and at the latest when this connection ends.
+   *
+   * @throws SystemError EACCES; EINVAL: no such segment; as {@linkcode Cluster.shmget}.
+   */
+  shmat(id: number, flags = 0, options?: RequestOptions): Promise<SegmentAttachment> {
+    return this.#calls.shmat(id, flags, this.#options(options));
+  }
+
+  /** System V's `shmdt`. @throws SystemError EINVAL: it is not attached; as {@linkcode Cluster.shmget}. */
+  shmdt(attachment: SegmentAttachment, options?: RequestOptions): Promise<void> {
+    return this.#calls.shmdt(attachment, this.#options(options));
+  }
+
+  /**
+   * System V's `shmctl` with its commands IPC_STAT, IPC_SET, IPC_RMID, SHM_LOCK, SHM_UNLOCK, IPC_INFO, SHM_INFO, SHM_STAT
+   * and SHM_STAT_ANY; `ownership` is for IPC_SET.
+   *
+   * @throws SystemError EINVAL, EACCES, EPERM, ENOMEM and EFAULT as Linux has them; as {@linkcode Cluster.shmget}.
+   */
+  shmctl(id: number, command: number, ownership?: NewOwnership, options?: RequestOptions): Promise<ShmctlResult> {
+    return this.#calls.shmctl(id, command, ownership, this.#options(options));
   }
 
   /** What is known of every server, asked for anew. Servers that do not answer within `timeoutMs` are listed as such. */

@@ -2,7 +2,7 @@
  * A config server: it reads config.txt, watches the servers named there, and tells everybody the layout of the space.
  *
  * On reload only what appends to the space is taken over. Whatever would move bytes that are there is refused, and the
- * old layout stays.
+ * old layout stays. The table of segments is in its hands too: segment_keeper.ts.
  */
 import { ConfigError, DsmError } from "../../base/errors.ts";
 import { parseConfig } from "../../config/config_file.ts";
@@ -17,7 +17,14 @@ import type { EpochWord } from "../../wire/epoch.ts";
 import { ConfigService } from "./config_service.ts";
 import { listenDeno } from "../common/deno_listener.ts";
 import type { LogSink } from "../common/log_sink.ts";
+import { stateDirectory } from "../common/state_directory.ts";
+import { DEFAULT_LIMITS } from "../../ipc/limits.ts";
+import type { Limits } from "../../ipc/limits.ts";
+import { SegmentKeeper } from "./segment_keeper.ts";
+import { SegmentService } from "./segment_service.ts";
+import { IN_MEMORY, SegmentState } from "./segment_state.ts";
 import { ServerWatch } from "./server_watch.ts";
+import { Zeroing } from "./zeroing.ts";
 
 /** What a config server is to be. */
 export interface ConfigServerRequest {
@@ -27,6 +34,15 @@ export interface ConfigServerRequest {
   readonly host: string;
   /** The port; 0 lets the kernel choose. */
   readonly port: number;
+  /**
+   * The file for the table of segments. Default: config-PORT.sqlite in the directory for state; on a port of the kernel's
+   * choice, which nobody would find again, none: the table ends with the process.
+   */
+  readonly state?: string | undefined;
+  /** Bytes at the front of the space where no segment is put; 0 unless told. */
+  readonly lowWaterMark?: number;
+  /** Limits on segments other than Linux's. */
+  readonly limits?: Partial<Limits>;
 }
 
 /** Reads and parses a config file. @throws ConfigError, also when there is no such file. */
@@ -55,6 +71,8 @@ export class ConfigServer {
   readonly #file: string;
   readonly #log: LogSink;
   readonly #transport: DenoTransport;
+  readonly #keeper: SegmentKeeper;
+  readonly #zeroing: Zeroing;
   /** The highest epoch this process has seen. */
   readonly epoch: EpochWord = { incarnation: 0, epoch: 0 };
   #servers: ConfiguredServer[] = [];
@@ -62,21 +80,41 @@ export class ConfigServer {
   #greeted: GreetedServer[] = [];
   #space: Space = new Space(0, []);
 
-  private constructor(request: ConfigServerRequest, host: string, log: LogSink) {
-    const listener = listenDeno(host, request.port);
+  private constructor(request: ConfigServerRequest, listener: Deno.TcpListener, state: SegmentState, log: LogSink) {
     this.#file = request.file;
     this.#log = log;
-    this.host = host;
+    this.host = listener.addr.hostname;
     this.port = listener.addr.port;
-    const service = new ConfigService(this);
+    this.#zeroing = new Zeroing(this.epoch);
+    this.#keeper = new SegmentKeeper(state, (space, range) => this.#zeroing.zero(space, range), {
+      lowWaterMark: request.lowWaterMark ?? 0,
+      limits: { ...DEFAULT_LIMITS, ...request.limits },
+    }, log);
+    const segments = new SegmentService(this.#keeper, { host: this.host, port: this.port }, log);
+    const service = new ConfigService(this, this.#keeper, segments);
     this.#transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, { stallMsMax: STALL_MS_MAX });
   }
 
-  /** Reads the file, binds the port, begins to watch. @throws ConfigError; SystemError EADDRINUSE. */
+  /**
+   * Reads the file and the state, binds the port, begins to watch.
+   *
+   * @throws ConfigError; SystemError EADDRINUSE, EBUSY, EIO; CheckpointError: the state is no table.
+   */
   static async start(request: ConfigServerRequest, log: LogSink): Promise<ConfigServer> {
     const servers = await readConfig(request.file);
-    const server = new ConfigServer(request, await numericHost(request.host), log);
+    const listener = listenDeno(await numericHost(request.host), request.port);
+    let state: SegmentState | undefined;
+    let server: ConfigServer;
+    try {
+      state = SegmentState.open(stateFile(request));
+      server = new ConfigServer(request, listener, state, log);
+    } catch (error) {
+      state?.close();
+      listener.close();
+      throw error;
+    }
     await server.#append(servers);
+    Promise.all(server.#watches.map((watch) => watch.first)).then(() => server.#keeper.begin());
     return server;
   }
 
@@ -111,6 +149,7 @@ export class ConfigServer {
 
   #layOut(): void {
     this.#space = new Space(this.#space.revision + 1, this.#watches.map((watch) => watch.place));
+    this.#keeper.layOut(this.#space, this.#watches.map((watch) => watch.cookie));
   }
 
   /** Reads the file again. What is wrong with it is logged, and changes nothing. */
@@ -137,9 +176,16 @@ export class ConfigServer {
 
   /** Stops watching and serving. */
   async stop(): Promise<void> {
-    await Promise.all(this.#watches.map((watch) => watch.stop()));
-    await this.#transport.stop();
+    this.#keeper.end();
+    await Promise.all([...this.#watches, this.#transport].map((each) => each.stop()));
+    await this.#zeroing.close();
+    await this.#keeper.close();
   }
+}
+
+function stateFile({ state, port }: ConfigServerRequest): string {
+  if (state !== undefined) return state;
+  return port === 0 ? IN_MEMORY : `${stateDirectory()}/config-${port}.sqlite`;
 }
 
 function isSamePlace(old: ConfiguredServer, now: ConfiguredServer | undefined): boolean {

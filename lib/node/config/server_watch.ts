@@ -30,6 +30,8 @@ const ANSWER_MS_MAX = 1_000;
 export class ServerWatch {
   /** What is known of it now. */
   place: Omit<Place, "base">;
+  /** What tells its memory from any other; "" before it has answered. */
+  cookie = "";
   /** Whether it has answered, or failed to, at least once. */
   isAsked = false;
   readonly #channel: Channel;
@@ -38,6 +40,7 @@ export class ServerWatch {
   readonly #log: LogSink;
   readonly #ending = new AbortController();
   readonly #ended: Promise<void>;
+  readonly #first = Promise.withResolvers<void>();
 
   /**
    * @param epoch of the config server's process. @param life which servers are to belong to, undefined while that is not
@@ -65,6 +68,11 @@ export class ServerWatch {
     this.#ended = this.#beat();
   }
 
+  /** Resolves when it has answered or failed to for the first time, and `place` says which; also when it is stopped. */
+  get first(): Promise<void> {
+    return this.#first.promise;
+  }
+
   async #beat(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
@@ -82,6 +90,7 @@ export class ServerWatch {
         this.isAsked = true;
         this.#missed(error.message);
       }
+      this.#first.resolve();
       await pause(this.#life() ? BEAT_MS : SOON_MS, signal);
     }
   }
@@ -94,7 +103,8 @@ export class ServerWatch {
           `start it with --size ${formatSize(size)}`,
       );
     }
-    if (isAlive && blockSize === info.blockSize) return;
+    if (isAlive && blockSize === info.blockSize && this.cookie === info.cookie) return;
+    this.cookie = info.cookie;
     this.place = { ...this.place, size: info.size, blockSize: info.blockSize, isAlive: true, reason: "" };
     this.#log(
       "info",
@@ -113,6 +123,7 @@ export class ServerWatch {
   /** Stops watching. */
   async stop(): Promise<void> {
     this.#ending.abort();
+    this.#first.resolve();
     await this.#channel.close();
     await this.#ended;
   }

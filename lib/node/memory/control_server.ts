@@ -9,8 +9,8 @@ import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
 import { acceptHello } from "../common/native_hello.ts";
 import { putBytes, putReply } from "../common/native_reply.ts";
-import { Sessions } from "./sessions.ts";
-import type { Session } from "./sessions.ts";
+import { Sessions } from "../common/sessions.ts";
+import type { Session } from "../common/sessions.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
@@ -31,7 +31,7 @@ export class ControlServer {
   readonly #region: Region;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
-  readonly #sessions = new Sessions();
+  readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
   /** @param traffic asked anew for every answer. */
@@ -46,7 +46,7 @@ export class ControlServer {
    *
    * @throws ProtocolError when no version is spoken by both.
    */
-  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session {
+  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session<bigint> {
     const version = acceptHello(header.fields);
     const resumed = header.fields.token.length > 0
       ? this.#sessions.resume(header.fields.token.toHex(), link)
@@ -67,7 +67,7 @@ export class ControlServer {
   }
 
   /** Ends the session of a connection that went, unless it has moved to another. */
-  end(session: Session, link: Link): void {
+  end(session: Session<bigint>, link: Link): void {
     this.#sessions.end(session, link);
   }
 

@@ -1,7 +1,7 @@
 /** What a memory server knows of one connection. */
 import type { GuardPlan } from "../../memory/guards.ts";
 import type { Region } from "../../memory/region.ts";
-import type { Session } from "./sessions.ts";
+import type { Session } from "../common/sessions.ts";
 
 /** Where a connection stands with its next request. */
 export type Standing =
@@ -23,7 +23,7 @@ export class Conversation {
   /** See {@linkcode Standing}. */
   standing: Standing = "ready";
   /** Begun by its hello. */
-  session: Session | undefined;
+  session: Session<bigint> | undefined;
   /** When its standing is looked at again. */
   dueMs = 0;
   /** Since when its next request is tried in vain; 0 when it is not. */

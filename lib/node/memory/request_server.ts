@@ -14,7 +14,7 @@ import { ChangeWatch, isEqual, WATCHERS_MAX } from "./change_watch.ts";
 import { Operation } from "./memory_requests.ts";
 import type { MemoryRequest } from "./memory_requests.ts";
 import { makeRoom, putReply, refusalOfEpoch } from "../common/native_reply.ts";
-import type { Session } from "./sessions.ts";
+import type { Session } from "../common/sessions.ts";
 
 /** Reads up to this size are copied into the output; larger ones go from the region to the socket. */
 export const INLINE_SIZE_MAX = 16 * 1024;
@@ -75,7 +75,7 @@ export class RequestServer {
    */
   serve(
     link: Link,
-    session: Session | undefined,
+    session: Session<bigint> | undefined,
     request: MemoryRequest,
     bytes: Uint8Array<ArrayBuffer>,
     view: DataView<ArrayBuffer>,
@@ -95,7 +95,7 @@ export class RequestServer {
         return this.#serveWritten(link, request);
       case Operation.fetchAdd:
       case Operation.compareExchange:
-        return this.#serveAtomic(link, session as Session, request);
+        return this.#serveAtomic(link, session as Session<bigint>, request);
       case Operation.wait:
         return this.#serveWait(link, request, bytes);
       case Operation.classicRead:
@@ -149,7 +149,7 @@ export class RequestServer {
     output.size += REPLY_SIZE;
   }
 
-  #serveAtomic(link: Link, session: Session, request: MemoryRequest): void {
+  #serveAtomic(link: Link, session: Session<bigint>, request: MemoryRequest): void {
     let value = session.answered(request.id);
     if (value === undefined) {
       const width = request.small as WordWidth;

@@ -7,14 +7,14 @@ import { ChangeWatch, isEqual } from "../../../lib/node/memory/change_watch.ts";
 import { isLoopback, requireLoopback } from "../../../lib/node/common/loopback.ts";
 import { LETTERS_MAX, Mailbox } from "../../../lib/node/memory/mailbox.ts";
 import { acceptHello, startsNative } from "../../../lib/node/common/native_hello.ts";
-import { Sessions } from "../../../lib/node/memory/sessions.ts";
+import { Sessions } from "../../../lib/node/common/sessions.ts";
 import { REMEMBERED_MAX, TOKEN_SIZE } from "../../../lib/wire/messages.ts";
 import { until, within } from "../../support/until.ts";
 
 const linkNamed = (name: string): Link => ({ name }) as unknown as Link;
 
 Deno.test("sessions: a token resumes the session on another link, and ends with the link it is on", () => {
-  const sessions = new Sessions();
+  const sessions = new Sessions<bigint>();
   const [first, second, third] = ["first", "second", "third"].map(linkNamed) as [Link, Link, Link];
   const session = sessions.begin(first);
   assertEquals(session.token.length, 2 * TOKEN_SIZE);
@@ -31,7 +31,7 @@ Deno.test("sessions: a token resumes the session on another link, and ends with 
 });
 
 Deno.test("sessions: answers are remembered, the oldest forgotten beyond the limit", () => {
-  const session = new Sessions().begin(linkNamed("one"));
+  const session = new Sessions<bigint>().begin(linkNamed("one"));
   assertEquals(session.answered(1), undefined);
   for (let id = 1; id <= REMEMBERED_MAX; id++) session.remember(id, BigInt(id) * 2n);
   for (let id = 1; id <= REMEMBERED_MAX; id++) assertEquals(session.answered(id), BigInt(id) * 2n);

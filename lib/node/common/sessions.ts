@@ -1,5 +1,5 @@
 /**
- * Sessions: what a memory server remembers of a client from one connection to the next.
+ * Sessions: what a server remembers of a client from one connection to the next.
  *
  *   - A FIN or RST ends a session at once. A peer whose kernel falls silent keeps it until the transport gives the
  *     connection up (SILENT_MS_MAX), and may resume it meanwhile with its token from another connection.
@@ -8,13 +8,15 @@
 import { REMEMBERED_MAX, TOKEN_SIZE } from "../../wire/messages.ts";
 import type { Link } from "../../net/transport.ts";
 
-/** One client's session. */
-export class Session {
+/** One client's session; `Answer` is what a server keeps of an answer it has given. */
+export class Session<Answer> {
   /** What resumes it; 32 hexadecimal digits. */
   readonly token: string;
   /** The connection it lives on. */
   link: Link;
-  readonly #answers = new Map<number, bigint>();
+  /** Whether it has ended. */
+  isOver = false;
+  readonly #answers = new Map<number, Answer>();
 
   /** @param token see above; @param link the connection that began it. */
   constructor(token: string, link: Link) {
@@ -23,12 +25,12 @@ export class Session {
   }
 
   /** The answer that request `id` was given already. */
-  answered(id: number): bigint | undefined {
+  answered(id: number): Answer | undefined {
     return this.#answers.get(id);
   }
 
   /** Remembers the answer to request `id`, forgetting the oldest beyond REMEMBERED_MAX. */
-  remember(id: number, answer: bigint): void {
+  remember(id: number, answer: Answer): void {
     this.#answers.set(id, answer);
     if (this.#answers.size <= REMEMBERED_MAX) return;
     for (const oldest of this.#answers.keys()) {
@@ -39,19 +41,18 @@ export class Session {
 }
 
 /** All sessions of a server. */
-export class Sessions {
-  readonly #byToken = new Map<string, Session>();
+export class Sessions<Answer> {
+  readonly #byToken = new Map<string, Session<Answer>>();
 
-  /** Begins a session on `link`. */
-  begin(link: Link): Session {
-    const token = crypto.getRandomValues(new Uint8Array(TOKEN_SIZE)).toHex();
-    const session = new Session(token, link);
+  /** Begins a session on `link`, under a new token unless it goes on from one that an earlier process gave. */
+  begin(link: Link, token = crypto.getRandomValues(new Uint8Array(TOKEN_SIZE)).toHex()): Session<Answer> {
+    const session = new Session<Answer>(token, link);
     this.#byToken.set(token, session);
     return session;
   }
 
   /** Moves the session with that token to `link`, and returns it with the link it leaves; undefined when it has ended. */
-  resume(token: string, link: Link): { session: Session; left: Link } | undefined {
+  resume(token: string, link: Link): { session: Session<Answer>; left: Link } | undefined {
     const session = this.#byToken.get(token);
     if (!session) return undefined;
     const left = session.link;
@@ -59,8 +60,10 @@ export class Sessions {
     return { session, left };
   }
 
-  /** Ends a session, unless it has moved to another link than `link`. */
-  end(session: Session, link: Link): void {
-    if (session.link === link) this.#byToken.delete(session.token);
+  /** Ends a session, unless it has moved to another link than `link`. @returns whether it has ended now. */
+  end(session: Session<Answer>, link: Link): boolean {
+    if (session.link !== link) return false;
+    session.isOver = true;
+    return this.#byToken.delete(session.token);
   }
 }

@@ -1,0 +1,120 @@
+/**
+ * System V's calls as they come over the wire: who calls, what is answered.
+ *
+ *   - Who calls from this host is whom the kernel names; from beyond it everybody is nobody. The pid is what he says.
+ *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
+ *     the same answer.
+ */
+import { DsmError, SystemError } from "../../base/errors.ts";
+import type { Principal } from "../../ipc/permissions.ts";
+import { isQuestion, shmctl } from "../../ipc/shmctl.ts";
+import { peerName } from "../../net/transport.ts";
+import type { Link } from "../../net/transport.ts";
+import type { Envelope, Header } from "../../wire/frame.ts";
+import type { Fields, MessageName } from "../../wire/messages.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import { NOBODY_UID, uidOfPeer } from "../common/peer_uid.ts";
+import type { End } from "../common/peer_uid.ts";
+import type { Session } from "../common/sessions.ts";
+import { toShmctlReply } from "../common/shmctl_reply.ts";
+import { groupsOf } from "../common/user_groups.ts";
+import type { SegmentKeeper } from "./segment_keeper.ts";
+
+const CALLS = ["shmget", "shmat", "shmdt", "shmctl"] as const;
+
+/** One of System V's calls. */
+export type SegmentCall = Header & { readonly name: (typeof CALLS)[number] };
+
+type AnswerName = "shmgetReply" | "shmatReply" | "shmctlReply" | "done" | "error";
+
+/** What a call is answered with. */
+export type Answer = { [N in AnswerName]: { readonly name: N; readonly fields: Fields<N> } }[AnswerName];
+
+/** Whether `header` is one of the calls answered here. */
+export function isSegmentCall(header: Envelope & { readonly name: MessageName }): header is SegmentCall {
+  return (CALLS as readonly string[]).includes(header.name);
+}
+
+type User = Omit<Principal, "pid">;
+
+/** See the head of this file. */
+export class SegmentService {
+  readonly #keeper: SegmentKeeper;
+  readonly #server: End;
+  readonly #log: LogSink;
+  readonly #users = new WeakMap<Link, User>();
+
+  /** @param server where this config server listens. */
+  constructor(keeper: SegmentKeeper, server: End, log: LogSink) {
+    this.#keeper = keeper;
+    this.#server = server;
+    this.#log = log;
+  }
+
+  /** The answer to a call that came over `link`; undefined when its session has ended meanwhile. */
+  answer(link: Link, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
+    const known = session.answered(call.id);
+    if (known) return known;
+    // looked up now: later the peer may have closed its end, and be nobody
+    const who = { ...this.#userOf(link), pid: call.fields.pid };
+    const answer = this.#answer(who, session, call);
+    if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
+    return answer;
+  }
+
+  async #answer(
+    who: Principal,
+    session: Session<Promise<Answer | undefined>>,
+    call: SegmentCall,
+  ): Promise<Answer | undefined> {
+    await this.#keeper.ready;
+    // what a session attaches after its end nobody would ever detach
+    if (session.isOver) return undefined;
+    try {
+      return await this.#carryOut(who, session.token, call);
+    } catch (error) {
+      if (!(error instanceof DsmError)) throw error;
+      const code = error instanceof SystemError ? error.code : "EIO";
+      return { name: "error", fields: { code, message: error.message } };
+    }
+  }
+
+  async #carryOut(who: Principal, session: string, call: SegmentCall): Promise<Answer> {
+    const { table } = this.#keeper;
+    const now = Math.floor(Date.now() / 1000);
+    switch (call.name) {
+      case "shmget": {
+        const { key, size, flags } = call.fields;
+        return { name: "shmgetReply", fields: { id: await this.#keeper.shmget(who, key, Number(size), flags) } };
+      }
+      case "shmat": {
+        const attached = table.shmat(who, session, call.fields.id | 0, call.fields.flags, now);
+        this.#keeper.store();
+        return { name: "shmatReply", fields: attached };
+      }
+      case "shmdt":
+        table.shmdt(who, session, call.fields.attachment, now);
+        this.#keeper.store();
+        return { name: "done", fields: {} };
+      case "shmctl": {
+        const { id, command, uid, gid, mode } = call.fields;
+        const result = shmctl(table, who, { id: id | 0, command, ownership: { uid, gid, mode } }, now);
+        if (!isQuestion(command)) this.#keeper.store();
+        return { name: "shmctlReply", fields: toShmctlReply(result) };
+      }
+    }
+  }
+
+  #userOf(link: Link): User {
+    let user = this.#users.get(link);
+    if (!user) this.#users.set(link, user = this.#lookUp(link));
+    return user;
+  }
+
+  #lookUp({ peer }: Link): User {
+    const uid = uidOfPeer(peer, this.#server);
+    if (uid !== undefined) return { uid, ...groupsOf(uid) };
+    this.#log("warn", `${peerName(peer)} is nobody (uid ${NOBODY_UID}): the kernel does not say who is there`);
+    return { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+  }
+}
