@@ -7,6 +7,9 @@ import { client } from "./client.ts";
 import { completionsOf } from "./completions.ts";
 import { config as configRole } from "./config.ts";
 import { down } from "./down.ts";
+import { ipcmk } from "./ipcmk.ts";
+import { ipcrm } from "./ipcrm.ts";
+import { ipcs } from "./ipcs.ts";
 import { logger } from "./logger.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
@@ -32,6 +35,9 @@ export const PROGRAM: Program = {
     server,
     logger,
     checkpoint,
+    ipcs,
+    ipcmk,
+    ipcrm,
     completionsOf(() => PROGRAM),
   ],
 };

@@ -98,6 +98,10 @@ Deno.test("--json is one array of flat objects with names in camelCase", async (
     ["client", "fill", "0", "5", "x"],
     ["status"],
     ["blocks"],
+    ["ipcs"],
+    ["ipcs", "-l"],
+    ["ipcs", "-u"],
+    ["ipcmk", "-M", "4KiB"],
   ].filter(([name]) => PROGRAM.commands.some((command) => command.name === name));
   await Promise.all(asked.map(async (args) => {
     const { code, stdout, stderr } = await dsm([...args, "--json"], { env });

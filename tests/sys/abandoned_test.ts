@@ -7,7 +7,7 @@ import { attachForLogger, closeRegion, leaveRegion, openRegion } from "../../lib
 import { createSet, removeSet, setSize } from "../../lib/sys/semaphores.ts";
 import { createSegment, findSegment, SharedMemory } from "../../lib/sys/shared_memory.ts";
 import { hostSegments } from "../../lib/sys/sysvipc.ts";
-import { Keys } from "../support/processes.ts";
+import { Keys, runCommand, testWhere, works } from "../support/processes.ts";
 
 const REQUEST = { size: 65_536, blockSize: 4096, fill: 7, mode: 0o600 };
 
@@ -83,6 +83,25 @@ Deno.test("a set that is not the region's stays, whatever the footer says", asyn
     removeSet(foreign);
   }
 });
+
+testWhere(
+  Deno.uid() === 0 && works("setpriv", "--reuid=65534", "ipcmk", "--version"),
+  "no setpriv and ipcmk here, or not root",
+  "a set of the right size that another user made stays, too",
+  async () => {
+    using keys = new Keys();
+    const orphan = await leftIn(keys);
+    const { stdout } = await runCommand(["setpriv", "--reuid=65534", "--clear-groups", "ipcmk", "-S", "16"]);
+    const foreign = Number(stdout.trim().split(" ").at(-1));
+    try {
+      assertEquals(setSize(foreign), 16);
+      keys.withRegion((region) => region.setWord(FooterWord.guardSetId, foreign));
+      assertEquals([removeOrphan(orphan), setSize(foreign)], [true, 16]);
+    } finally {
+      removeSet(foreign);
+    }
+  },
+);
 
 Deno.test("the kernel's list has what a segment is and who made it", () => {
   using keys = new Keys();

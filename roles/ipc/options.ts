@@ -1,0 +1,16 @@
+/** What ipcs, ipcmk and ipcrm share: whose segments they work on. */
+import type { Params } from "../../lib/cli/command.ts";
+import type { Shared } from "../../lib/cli/shared.ts";
+import { ClusterSegments } from "./cluster_segments.ts";
+import { HostSegments } from "./host_segments.ts";
+import type { Segments } from "./segments.ts";
+
+/** Whose segments. */
+export const HOST = {
+  host: { kind: "boolean", about: "those of this host's kernel, not of the cluster" },
+} as const satisfies Params;
+
+/** The segments of this host, or of the cluster of `--config`. */
+export async function openSegments(host: boolean, { config }: Shared): Promise<Segments> {
+  return host ? new HostSegments() : await ClusterSegments.open(config);
+}

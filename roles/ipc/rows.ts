@@ -1,0 +1,45 @@
+/** Segments as flat objects for programs: sizes in bytes, times in ISO 8601. */
+import { PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "../../lib/ipc/flags.ts";
+import { PAGE_SIZE } from "../../lib/ipc/limits.ts";
+import type { Limits } from "../../lib/ipc/limits.ts";
+import type { Cell } from "../../lib/cli/table.ts";
+import type { ListedSegment, SegmentsUsage } from "./segments.ts";
+
+/** One flat object. */
+export type Row = Readonly<Record<string, Cell>>;
+
+/** A segment; `base` is its address in the space of a cluster, null on a host. Times are null where there is none yet. */
+export function segmentRow({ range, mode, atime, dtime, ctime, ...segment }: ListedSegment): Row {
+  const { id, key, size, uid, gid, cuid, cgid, cpid, lpid, nattch } = segment;
+  const time = (seconds: number): string | null => seconds === 0 ? null : new Date(seconds * 1000).toISOString();
+  return {
+    ...{ id, key, size },
+    base: range?.base ?? null,
+    perms: (mode & PERMISSION_BITS).toString(8).padStart(4, "0"),
+    dest: (mode & SHM_DEST) !== 0,
+    locked: (mode & SHM_LOCKED) !== 0,
+    ...{ uid, gid, cuid, cgid, cpid, lpid, nattch },
+    ...{ atime: time(atime), dtime: time(dtime), ctime: time(ctime) },
+  };
+}
+
+/** Limits; those beyond 2^53, which are none, to the nearest number there is. */
+export function limitsRow({ shmmax, shmmin, shmmni, shmall }: Omit<Limits, "memlock">): Row {
+  return {
+    segmentCountMax: shmmni,
+    segmentSizeMin: shmmin,
+    segmentSizeMax: Number(shmmax),
+    totalSizeMax: Number(shmall * BigInt(PAGE_SIZE)),
+  };
+}
+
+/** What is taken, in whole pages; null is what a cluster does not know. */
+export function usageRow({ segmentCount, pageCount, residentPageCount, swappedPageCount }: SegmentsUsage): Row {
+  const size = (pages: number | undefined): number | null => pages === undefined ? null : pages * PAGE_SIZE;
+  return {
+    segmentCount,
+    allocatedSize: size(pageCount),
+    residentSize: size(residentPageCount),
+    swappedSize: size(swappedPageCount),
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * Segments as util-linux's `ipcs` prints them, byte by byte: who reads the one with a script reads the other.
+ *
+ *   - Every text begins and ends with an empty line. Columns are padded, the last one too.
+ *   - Times are the local ones, in English, without the year where there is a column for each.
+ */
+import { PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "../../lib/ipc/flags.ts";
+import { PAGE_SIZE } from "../../lib/ipc/limits.ts";
+import type { Limits } from "../../lib/ipc/limits.ts";
+import { keyText } from "../../lib/ipc/refusal.ts";
+import type { ListedSegment, SegmentsUsage } from "./segments.ts";
+
+/** Who is who; undefined for somebody without a name, who is shown by number. */
+export interface Names {
+  /** A user's name. */
+  user(uid: number): string | undefined;
+  /** A group's name. */
+  group(gid: number): string | undefined;
+}
+
+const CELL_WIDTH = 10;
+const TIME_WIDTH = 20;
+const STATUS_WIDTH = 12;
+const DATE_WIDTH = 26;
+const FLAG_WIDTH = 6;
+const KIBIBYTE = 1024n;
+const LONG_MAX = 2n ** 64n - 1n;
+
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** `ipcs -m`: keys, owners, sizes. */
+export function segmentsText(segments: readonly ListedSegment[], names: Names): string {
+  return tableText("Shared Memory Segments", [
+    [...["key", "shmid", "owner", "perms", "bytes", "nattch"].map(cell), "status".padEnd(STATUS_WIDTH)],
+    ...segments.map(({ key, id, uid, mode, size, nattch }) => [
+      ...[keyText(key), id, owner(uid, names), permissions(mode), size, nattch].map(cell),
+      flag(mode, SHM_DEST, "dest"),
+      flag(mode, SHM_LOCKED, "locked"),
+    ]),
+  ]);
+}
+
+/** `ipcs -m -t`: when they were last touched. */
+export function timesText(segments: readonly ListedSegment[], names: Names): string {
+  return tableText("Shared Memory Attach/Detach/Change Times", [
+    [...["shmid", "owner"].map(cell), ...["attached", "detached", "changed"].map(timeCell)],
+    ...segments.map(({ id, uid, atime, dtime, ctime }) => [
+      ...[id, owner(uid, names)].map(cell),
+      ...[atime, dtime, ctime].map((time) => timeCell(time === 0 ? "Not set" : dayAndTime(new Date(time * 1000)))),
+    ]),
+  ]);
+}
+
+/** `ipcs -m -p`: by which processes. */
+export function pidsText(segments: readonly ListedSegment[], names: Names): string {
+  return tableText("Shared Memory Creator/Last-op PIDs", [
+    ["shmid", "owner", "cpid", "lpid"].map(cell),
+    ...segments.map(({ id, uid, cpid, lpid }) => [id, owner(uid, names), cpid, lpid].map(cell)),
+  ]);
+}
+
+/** `ipcs -m -c`: whose they are and were. */
+export function creatorsText(segments: readonly ListedSegment[], names: Names): string {
+  return tableText("Shared Memory Segment Creators/Owners", [
+    ["shmid", "perms", "cuid", "cgid", "uid", "gid"].map(cell),
+    ...segments.map(({ id, mode, uid, gid, cuid, cgid }) => {
+      const people = [names.user(cuid) ?? cuid, names.group(cgid) ?? cgid, names.user(uid) ?? uid];
+      return [id, permissions(mode), ...people, names.group(gid) ?? gid].map(cell);
+    }),
+  ]);
+}
+
+/** `ipcs -m -i ID`: all of one. */
+export function segmentText(segment: ListedSegment): string {
+  const { id, uid, gid, cuid, cgid, mode, size, lpid, cpid, nattch, atime, dtime, ctime } = segment;
+  const date = (time: number): string => (time === 0 ? "Not set" : fullDate(new Date(time * 1000))).padEnd(DATE_WIDTH);
+  return framed([
+    `Shared memory Segment shmid=${id}`,
+    `uid=${uid}\tgid=${gid}\tcuid=${cuid}\tcgid=${cgid}`,
+    `mode=${octal(mode)}\taccess_perms=${octal(mode & PERMISSION_BITS)}`,
+    `bytes=${size}\tlpid=${lpid}\tcpid=${cpid}\tnattch=${nattch}`,
+    `att_time=${date(atime)}`,
+    `det_time=${date(dtime)}`,
+    `change_time=${date(ctime)}`,
+  ]);
+}
+
+/** `ipcs -m -l`: how many and how large they may be. */
+export function limitsText({ shmmax, shmmin, shmmni, shmall }: Omit<Limits, "memlock">): string {
+  const kibibytesPerPage = BigInt(PAGE_SIZE) / KIBIBYTE;
+  const most = LONG_MAX - LONG_MAX % kibibytesPerPage;
+  const total = shmall * kibibytesPerPage;
+  return framed([
+    titleLine("Shared Memory Limits"),
+    `max number of segments = ${shmmni}`,
+    `max seg size (kbytes) = ${shmmax / KIBIBYTE}`,
+    `max total shared memory (kbytes) = ${total > most ? most : total}`,
+    `min seg size (bytes) = ${shmmin}`,
+  ]);
+}
+
+/** `ipcs -m -u`: what they take. What nobody knows has no line. */
+export function usageText({ segmentCount, pageCount, residentPageCount, swappedPageCount }: SegmentsUsage): string {
+  const isKernel = residentPageCount !== undefined && swappedPageCount !== undefined;
+  return framed([
+    titleLine("Shared Memory Status"),
+    `segments allocated ${segmentCount}`,
+    `pages allocated ${pageCount}`,
+    ...isKernel
+      ? [
+        `pages resident  ${residentPageCount}`,
+        `pages swapped   ${swappedPageCount}`,
+        // Linux does not count them any more
+        "Swap performance: 0 attempts\t 0 successes",
+      ]
+      : [],
+  ]);
+}
+
+function tableText(title: string, lines: readonly (readonly string[])[]): string {
+  return framed([titleLine(title), ...lines.map((cells) => cells.join(" "))]);
+}
+
+function framed(lines: readonly string[]): string {
+  return ["", ...lines, ""].join("\n");
+}
+
+function titleLine(title: string): string {
+  return `------ ${title} --------`;
+}
+
+function cell(value: string | number): string {
+  return String(value).padEnd(CELL_WIDTH);
+}
+
+function timeCell(text: string): string {
+  return text.padEnd(TIME_WIDTH);
+}
+
+function flag(mode: number, bit: number, name: string): string {
+  return (mode & bit ? name : "").padEnd(FLAG_WIDTH);
+}
+
+/** The owner, his name cut where the next column begins. */
+function owner(uid: number, names: Names): string {
+  return (names.user(uid) ?? String(uid)).slice(0, CELL_WIDTH);
+}
+
+function permissions(mode: number): string {
+  return (mode & PERMISSION_BITS).toString(8);
+}
+
+/** A number as C's `%#o` has it. */
+function octal(value: number): string {
+  return value === 0 ? "0" : `0${value.toString(8)}`;
+}
+
+/** `Nov  1 09:08:07`, as in C's `ctime`. */
+function dayAndTime(date: Date): string {
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0"));
+  return `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${time.join(":")}`;
+}
+
+/** `Sun Nov  1 09:08:07 2026`. */
+function fullDate(date: Date): string {
+  return `${DAYS[date.getDay()]} ${dayAndTime(date)} ${date.getFullYear()}`;
+}
