@@ -7,7 +7,7 @@ import type { Segments } from "./segments.ts";
 
 /** Whose segments. */
 export const HOST = {
-  host: { kind: "boolean", about: "those of this host's kernel, not of the cluster" },
+  host: { kind: "boolean", about: "work on this host's kernel, not on the cluster" },
 } as const satisfies Params;
 
 /** The segments of this host, or of the cluster of `--config`. */

@@ -1,5 +1,6 @@
 /** `dsm ipcs`, `ipcmk` and `ipcrm`: against util-linux on this host, on orphans, and on a cluster. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { connect } from "../../lib/node/cluster/cluster.ts";
 import { setSize } from "../../lib/sys/semaphores.ts";
 import { createSegment, findSegment } from "../../lib/sys/shared_memory.ts";
 import {
@@ -179,6 +180,20 @@ Deno.test("ipcmk, ipcs and ipcrm on a cluster, one after the other", async () =>
   await ask("ipcmk", "-M", "1");
   const all = await ask("ipcrm", "-a");
   assertEquals([all.code, all.stdout, all.stderr], [0, "", ""]);
+  assertEquals(parsed(await ask("ipcs", "--json")), []);
+});
+
+Deno.test("a segment of the cluster that is attached stays until it is detached, and ipcs says so", async () => {
+  await using cluster = await TestCluster.start({ servers: 1 });
+  const ask = (...args: string[]): Promise<Ran> => dsm([...args, "--config", cluster.address]);
+  await using program = await connect({ config: cluster.address });
+  const attachment = await program.segments.create({ key: 77, size: 100, mode: 0o600 });
+  const [before] = parsed(await ask("ipcs", "--json"));
+  assertEquals([before?.["nattch"], before?.["cpid"], before?.["lpid"]], [1, Deno.pid, Deno.pid]);
+  assertMatch((await ask("ipcs", "-m", "-p")).stdout, new RegExp(` ${Deno.pid} +${Deno.pid} +$`, "m"));
+  assertEquals((await ask("ipcrm", "-M", "77")).code, 0);
+  assertMatch((await ask("ipcs", "-m")).stdout, /^0x00000000 .* 100 +1 +dest +$/m);
+  await program.shmdt(attachment);
   assertEquals(parsed(await ask("ipcs", "--json")), []);
 });
 

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { findOrphans, removeOrphan } from "../../lib/memory/abandoned.ts";
 import type { Orphan } from "../../lib/memory/abandoned.ts";
 import { FooterWord } from "../../lib/memory/layout.ts";
+import { LOGGER_TOKEN, takeToken } from "../../lib/memory/liveness.ts";
 import { attachForLogger, closeRegion, leaveRegion, openRegion } from "../../lib/memory/open.ts";
 import { createSet, removeSet, setSize } from "../../lib/sys/semaphores.ts";
 import { createSegment, findSegment, SharedMemory } from "../../lib/sys/shared_memory.ts";
@@ -49,6 +50,17 @@ Deno.test("a region is no orphan while its server or its logger lives", async ()
   const again = await openRegion({ ...REQUEST, shmkey: keys.shm, semkey: keys.sem });
   assertEquals([again.start, again.region.data[0]], ["taken-over", 7]);
   await closeRegion(again.region);
+});
+
+Deno.test("a logger's token alone keeps a region, attached or not; a liveness set that is gone keeps nothing", async () => {
+  using keys = new Keys();
+  const orphan = await leftIn(keys);
+  const liveness = keys.liveness() as number;
+  assertEquals(takeToken(liveness, LOGGER_TOKEN), "taken");
+  assertEquals([orphansUnder(keys), removeOrphan(orphan), keys.leftovers().length], [[], false, 2]);
+  removeSet(liveness);
+  assertEquals(orphansUnder(keys).length, 1);
+  assertEquals([removeOrphan(orphan), keys.leftovers()], [true, []]);
 });
 
 Deno.test("an orphan that a program is attached to is shown with it, and stays", async () => {
