@@ -136,8 +136,7 @@ Deno.test("a client connected before the config server was restarted goes on", a
   await space.write(0, new TextEncoder().encode("before"));
   await cluster.config.kill();
   assertEquals(new TextDecoder().decode(await space.read(0, 6)), "before");
-  cluster.config = startDsm(["config", cluster.configFile, "--port", `${cluster.port}`]);
-  await ready(cluster.config);
+  await cluster.restartConfig();
   await until("the layout to be known again", async () => {
     await space.refresh();
     return space.size === 65536;

@@ -124,7 +124,9 @@ Deno.test("a config server is restarted on its port while the servers serve on",
   const { port } = await ready(first);
   await first.saysErr(/ answers: /);
   await first.kill();
-  await using second = startDsm(["config", dir.file("config.txt"), "--port", `${port}`]);
+  await using second = startDsm(["config", "config.txt", "--port", `${port}`, "--state", "config.sqlite"], {
+    cwd: dir.path,
+  });
   assertEquals((await ready(second)).port, port);
   await second.saysErr(/ answers: /);
 });

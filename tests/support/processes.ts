@@ -339,6 +339,8 @@ export interface ClusterOptions {
   readonly servers?: number;
   /** For every server. */
   readonly args?: readonly string[];
+  /** For the config server. */
+  readonly configArgs?: readonly string[];
   /** Whether the port after each server's is to be free, for its logger. */
   readonly withLoggerPorts?: boolean;
 }
@@ -359,7 +361,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** Starts them all. */
   static async start(options: ClusterOptions = {}): Promise<TestCluster> {
-    const { servers: count = 3, args = ["--size", "64KiB"], withLoggerPorts = false } = options;
+    const { servers: count = 3, args = ["--size", "64KiB"], configArgs = [], withLoggerPorts = false } = options;
     const started = await Promise.allSettled(Array.from({ length: count }, () => {
       return TestServer.start(args, withLoggerPorts ? freePortPair("127.0.0.1") : 0);
     }));
@@ -370,12 +372,11 @@ export class TestCluster implements AsyncDisposable {
     try {
       if (failed) throw failed.reason;
       await writeConfig(dir.file("config.txt"), servers.map((server) => server.address));
-      config = startDsm(["config", dir.file("config.txt"), "--port", "0"]);
+      config = startConfig(dir, 0, configArgs);
       const { port } = await ready(config);
-      await until("the config server to know all", () => {
-        return config?.stderr.match(/ answers: /g)?.length === count;
-      });
-      return new TestCluster(servers, dir, config, port);
+      const cluster = new TestCluster(servers, dir, config, port);
+      await cluster.#configKnowsAll();
+      return cluster;
     } catch (error) {
       await Promise.all([config, dir, ...servers].map((each) => each?.[Symbol.asyncDispose]()));
       throw error;
@@ -390,6 +391,19 @@ export class TestCluster implements AsyncDisposable {
     return this.dir.file("config.txt");
   }
 
+  async #configKnowsAll(): Promise<void> {
+    await until("the config server to know all", () => {
+      return this.config.stderr.match(/ answers: /g)?.length === this.servers.length;
+    });
+  }
+
+  /** Starts the config server again on its port and state, after it ended. */
+  async restartConfig(configArgs: readonly string[] = []): Promise<void> {
+    this.config = startConfig(this.dir, this.port, configArgs);
+    await ready(this.config);
+    await this.#configKnowsAll();
+  }
+
   /** The server at that place in the space. */
   server(index: number): TestServer {
     return this.servers[index] ?? fail(`no server ${index}`);
@@ -401,8 +415,21 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.config, this.dir, ...this.servers].map((each) => each[Symbol.asyncDispose]()));
+    await Promise.all([this.config, ...this.servers].map((each) => each[Symbol.asyncDispose]()));
+    await this.dir[Symbol.asyncDispose](); // only now: the config server's state was in it
   }
+}
+
+function startConfig(dir: TempDir, port: number, args: readonly string[]): Program {
+  return startDsm([
+    "config",
+    dir.file("config.txt"),
+    "--port",
+    `${port}`,
+    "--state",
+    dir.file("config.sqlite"),
+    ...args,
+  ]);
 }
 
 /** Writes a config file for those servers. */

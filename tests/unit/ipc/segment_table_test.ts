@@ -251,6 +251,25 @@ Deno.test("shmdt: of another session's attachment, and a second time, it is EINV
   refused("EINVAL", () => table.shmdt(ALICE, "a", attachment, NOW));
 });
 
+Deno.test("drop: segments with any byte of the range go, attached or pending, and nothing else", () => {
+  const table = tableOf(PAGES(4));
+  const [below, attached, above] = [1, 2, 3].map((key) => make(table, ALICE, key, 4096, 0o666)) as [
+    number,
+    number,
+    number,
+  ];
+  const pending = table.shmget(ALICE, 4, 4096, IPC_CREAT, NOW);
+  for (const id of [below, attached, above]) table.shmat(BOB, "b", id, 0, NOW);
+  table.takeChanges();
+  const dropped = table.drop({ base: 4097, size: 2 * 4096 - 2 });
+  assertEquals(dropped.map(({ id }) => id), [attached, above]);
+  assertEquals(table.takeChanges().removedAttachments, [2, 3]);
+  assertEquals(table.stat(ALICE, below).nattch, 1);
+  assertEquals(table.drop({ base: 3 * 4096, size: 1 }).map(({ id }) => id), [pending.id]);
+  assertEquals(table.drop({ base: 4096, size: 3 * 4096 }), []);
+  assertEquals(make(table, ALICE, 5, 3 * 4096, 0), pending.id + 1);
+});
+
 Deno.test("endSession: takes all of that session and nothing else, and what was marked with it", () => {
   const table = tableOf(PAGES(2));
   const [kept, marked] = [make(table, ALICE, 5, 1, 0o666), make(table, ALICE, 6, 1, 0o666)];
