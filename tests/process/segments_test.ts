@@ -14,7 +14,10 @@ import {
 import { DsmError, SystemError } from "../../mod.ts";
 import type { Cluster, SegmentStatus } from "../../mod.ts";
 import { dsm, Program, ROOT, TestCluster, testWhere, works } from "../support/processes.ts";
-import { concat, frame, hello } from "../support/frames.ts";
+import { MAGIC } from "../../lib/wire/messages.ts";
+import type { Fields } from "../../lib/wire/messages.ts";
+import { CuttingProxy } from "../support/cutting_proxy.ts";
+import { concat, frame, hello, Reader, writeAll } from "../support/frames.ts";
 import { until } from "../support/until.ts";
 
 const KEY = 0x5e6;
@@ -252,6 +255,52 @@ Deno.test("a second config server on the same state is refused", async () => {
   const { code, stderr } = await dsm(["config", cluster.configFile, "--port", "0", "--state", file]);
   assertEquals(code, 1);
   assertMatch(stderr, /^dsm: cannot use the state in .*: EBUSY; another config server has it/);
+});
+
+/** A native conversation with the config server, at the first frame after its welcome. */
+async function converse(
+  cluster: TestCluster,
+  token?: Uint8Array<ArrayBuffer>,
+): Promise<{ connection: Deno.TcpConn; reader: Reader; welcome: Fields<"welcome"> }> {
+  const connection = await Deno.connect({ port: cluster.port });
+  const reader = new Reader(connection);
+  const greeting = await reader.bytes(8);
+  await reader.bytes(new DataView(greeting.buffer).getUint32(4));
+  await writeAll(connection, hello(token));
+  await reader.bytes(MAGIC.length);
+  const { header } = await reader.frame();
+  return { connection, reader, welcome: header.fields as Fields<"welcome"> };
+}
+
+Deno.test("a call that comes again in a resumed session is answered once more, not carried out", async () => {
+  await using cluster = await TestCluster.start({ servers: 1 });
+  await using space = await connect({ config: cluster.address });
+  const first = await converse(cluster);
+  const call = frame("shmget", 7, { key: IPC_PRIVATE, size: 1n, flags: 0o600, pid: 1 });
+  await writeAll(first.connection, call);
+  const { header: made } = await first.reader.frame();
+  const second = await converse(cluster, first.welcome.token.slice());
+  assertEquals(second.welcome, { ...first.welcome, resumed: true });
+  await writeAll(second.connection, call);
+  assertEquals((await second.reader.frame()).header, made);
+  assertEquals((await space.segments.list()).length, 1);
+  for (const { connection } of [first, second]) connection.close();
+});
+
+Deno.test("a connection that is cut ends its session: attachments say so and touch nothing any more", async () => {
+  await using cluster = await TestCluster.start({ servers: 1 });
+  await using proxy = new CuttingProxy(cluster.port);
+  await using space = await connect({ config: `127.0.0.1:${proxy.port}` });
+  const attached = await space.segments.create({ key: KEY, size: 100 });
+  proxy.cutAll();
+  await until("the client to come back", () => !attached.isAttached);
+  const error = await assertRejects(() => attached.write(0, new Uint8Array(1)), SystemError, "not attached any more");
+  assertEquals(error.code, "EINVAL");
+  assertEquals((await statusOf(space, attached.id))?.nattch, 0);
+  await using again = await space.segments.open(KEY);
+  await again.write(0, encode("again"));
+  await attached[Symbol.asyncDispose]();
+  assertEquals((await statusOf(space, again.id))?.nattch, 1);
 });
 
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
