@@ -28,7 +28,7 @@ async function stop(processes: readonly ProcessRecord[]): Promise<void> {
 export const down = command({
   name: "down",
   about: "stop the cluster that dsm up has started on this host",
-  details: "It also stops what a dsm up that was killed has left running, and removes its shared memory.",
+  details: "It also stops what a dsm up that was killed has left running, and removes its shared memory and its files.",
   examples: [["dsm down", "the cluster of --config, on port 9740"], [
     "dsm down --config 127.0.0.1:9840",
     "another one",
@@ -46,6 +46,9 @@ export const down = command({
     await stop([record.up]);
     await stop(record.children);
     for (const shmkey of record.shmkeys) removeAbandoned(shmkey);
+    await Deno.remove(record.directory, { recursive: true }).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // the dsm up that was stopped has removed it
+    });
     await removeRecord(port);
     say(`stopped: ${formatEndpoint(shared.config)} and ${record.shmkeys.length} server(s)`);
     return 0;

@@ -125,6 +125,7 @@ async function serve(
     up: recordOf("up", Deno.pid),
     children: running.children.map((child) => recordOf(child.name, child.pid)),
     shmkeys: plan.servers.map((server) => server.shmkey),
+    directory: running.directory,
   });
   try {
     readiness("up", config, { servers: plan.servers.length });

@@ -5,6 +5,7 @@
  *   - The text is for people: what was being done, to what, and what to do next.
  *   - Only main.ts turns an error into an exit status.
  */
+import { ERRNO } from "./errno.ts";
 
 /** What every error of dsm has in common. */
 export abstract class DsmError extends Error {
@@ -73,6 +74,11 @@ export class SystemError extends DsmError {
   constructor(call: string, code: string, message: string, cause?: unknown) {
     super(code, message, cause);
     this.call = call;
+  }
+
+  /** Linux's number for `code`; undefined for one that has no number here. */
+  get errno(): number | undefined {
+    return (ERRNO as Readonly<Record<string, number>>)[this.code];
   }
 }
 

@@ -27,6 +27,8 @@ export interface ClusterRecord {
   readonly children: readonly ProcessRecord[];
   /** Keys of the regions. */
   readonly shmkeys: readonly number[];
+  /** The directory it works in, which goes with it. */
+  readonly directory: string;
 }
 
 /** The file for the cluster whose config server has `port`. */

@@ -60,7 +60,8 @@ export class LocalCluster implements AsyncDisposable {
   readonly children: Child[] = [];
   readonly #loggers: Child[] = [];
   readonly #plan: ClusterPlan;
-  #directory: string | undefined;
+  /** Where it has files of its own; "" when it has none. */
+  directory = "";
   #isStopping = false;
 
   private constructor(plan: ClusterPlan) {
@@ -75,8 +76,8 @@ export class LocalCluster implements AsyncDisposable {
     try {
       const servers = await Promise.all(plan.servers.map((server) => cluster.#startServer(server)));
       signal?.throwIfAborted();
-      const directory = cluster.#directory = await Deno.makeTempDir({ prefix: "dsm-up-" });
-      await cluster.#startConfig(directory, plan.file ?? await writeConfig(directory, servers));
+      cluster.directory = await Deno.makeTempDir({ prefix: "dsm-up-" });
+      await cluster.#startConfig(plan.file ?? await writeConfig(cluster.directory, servers));
       signal?.throwIfAborted();
       await plan.onServing(cluster.config);
       signal?.throwIfAborted();
@@ -112,9 +113,9 @@ export class LocalCluster implements AsyncDisposable {
   }
 
   /** Its table of segments goes with the cluster, as their bytes do. */
-  async #startConfig(directory: string, file: string): Promise<void> {
+  async #startConfig(file: string): Promise<void> {
     const { host, port } = this.#plan.config;
-    const state = ["--state", `${directory}/config.sqlite`];
+    const state = ["--state", `${this.directory}/config.sqlite`];
     const child = this.#start(`config:${port}`, ["config", file, "--host", host, "--port", `${port}`, ...state]);
     this.config = (await child.ready).endpoint;
     this.#watch(child, ["config", file, "--port", `${parseEndpoint(this.config).port}`, ...state]);
@@ -162,9 +163,9 @@ export class LocalCluster implements AsyncDisposable {
     await Promise.all(this.#loggers.map((child) => child.stop()));
     await Promise.all([...this.children].reverse().map((child) => child.stop()));
     for (const { shmkey } of this.#plan.servers) removeAbandoned(shmkey);
-    const directory = this.#directory;
-    this.#directory = undefined;
-    if (directory !== undefined) await Deno.remove(directory, { recursive: true });
+    const { directory } = this;
+    this.directory = "";
+    if (directory !== "") await Deno.remove(directory, { recursive: true });
   }
 
   /** The same as {@linkcode LocalCluster.stop}. */

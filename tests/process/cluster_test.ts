@@ -18,7 +18,12 @@ class Up implements AsyncDisposable {
   }
 
   get env(): Record<string, string> {
-    return { XDG_STATE_HOME: this.dir.path, NO_COLOR: "1" };
+    return { XDG_STATE_HOME: this.dir.path, TMPDIR: this.dir.path, NO_COLOR: "1" };
+  }
+
+  /** The directories it works in. */
+  get directories(): string[] {
+    return [...Deno.readDirSync(this.dir.path)].map(({ name }) => name).filter((name) => name.startsWith("dsm-up-"));
   }
 
   async ready(): Promise<void> {
@@ -203,10 +208,10 @@ Deno.test("down ends what a killed up has left, killed servers' memory too", asy
   assertEquals((await up.run("client", "write", "0", "still")).code, 0);
   Deno.kill(pids[1] ?? 0, "SIGKILL");
   await until("it to be gone", () => !isRunning(pids[1] ?? 0));
-  assertEquals(segmentsOf(pids).length, 2);
+  assertEquals([segmentsOf(pids).length, up.directories.length], [2, 1]);
   assertEquals((await up.run("down")).code, 0);
   assertEquals(pids.filter(isRunning), []);
-  assertEquals(segmentsOf(pids), []);
+  assertEquals([segmentsOf(pids), up.directories], [[], []]);
 });
 
 Deno.test("status --watch --json prints one document a line, until it is stopped", async () => {

@@ -42,6 +42,8 @@ Deno.test("errors: what is particular to a class is there", () => {
   const config = new ConfigError("a b.txt", 7, "text");
   assertEquals([config.file, config.line], ["a b.txt", 7]);
   assertEquals(new SystemError("semget", "ENOSPC", "text").call, "semget");
+  assertEquals(new SystemError("semget", "ENOSPC", "text").errno, 28);
+  assertEquals(new SystemError("semget", "EWHAT", "text").errno, undefined);
   assertEquals(new PeerLostError("text", "no").outcome, "no");
   assertEquals([new TimeoutError("text").outcome, new TimeoutError("text", "unknown").outcome], ["no", "unknown"]);
 });
