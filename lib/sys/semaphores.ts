@@ -69,18 +69,17 @@ export class Operations {
 /** What became of a semop: carried out, would have had to wait, or failed for good because the set is gone. */
 export type SemopResult = "done" | "again" | "gone";
 
+/** What no caller can mend. */
+const HOPELESS: ReadonlySet<number> = new Set([ERRNO.EACCES, ERRNO.E2BIG, ERRNO.EFBIG, ERRNO.ENOMEM, ERRNO.EFAULT]);
+
 function resultOf(errno: number, id: number): SemopResult {
-  switch (errno) {
-    case ERRNO.EAGAIN:
-    case ERRNO.EINTR:
-    case ERRNO.ERANGE: // a program has given what it never took, 32,767 times: its mistake must not end a server
-      return "again";
-    case ERRNO.EIDRM:
-    case ERRNO.EINVAL:
-      return "gone";
-    default:
-      throw errnoError("semop", errno, `operate on semaphore set id ${id}`, "ipcs -s names its owner and mode");
+  if (errno === ERRNO.EIDRM || errno === ERRNO.EINVAL) return "gone";
+  if (HOPELESS.has(errno)) {
+    throw errnoError("semop", errno, `operate on semaphore set id ${id}`, "ipcs -s names its owner and mode");
   }
+  // EAGAIN and EINTR; ERANGE, when a program has given what it never took, 32,767 times: its mistake must not end a server;
+  // and whatever semop does not return, which somebody else on this thread has left (see libc.ts): it failed, and is tried again
+  return "again";
 }
 
 /**

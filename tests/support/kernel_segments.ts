@@ -205,16 +205,16 @@ class Kernel {
   make(request: KernelCall): KernelReply {
     switch (request.call) {
       case "shmget":
-        return this.#reply(this.#libc.shmget(request.key | 0, BigInt(request.size), request.flags));
+        return this.#reply(() => this.#libc.shmget(request.key | 0, BigInt(request.size), request.flags));
       case "shmat": {
         const address = BigInt.asIntN(64, this.#libc.shmat(request.id, 0n, request.flags));
-        if (address === -1n) return this.#reply(this.#libc.shmatFailing(request.id, 0n, request.flags));
+        if (address === -1n) return this.#reply(() => this.#libc.shmatFailing(request.id, 0n, request.flags));
         this.#attached.add(address);
         return { value: 0, errno: 0, address: `${address}` };
       }
       case "shmdt":
         this.#attached.delete(BigInt(request.address));
-        return this.#reply(this.#libc.shmdt(BigInt(request.address)));
+        return this.#reply(() => this.#libc.shmdt(BigInt(request.address)));
       case "shmctl":
         return this.#control(request);
       case "stats":
@@ -228,12 +228,12 @@ class Kernel {
         this.#attached.clear();
         return { value: 0, errno: 0 };
       case "ftok":
-        return this.#reply(this.#libc.ftok(text(request.path), request.id));
+        return this.#reply(() => this.#libc.ftok(text(request.path), request.id));
       case "memlock": {
         const limits = new BigUint64Array(2);
         this.#require(this.#libc.getrlimit(RLIMIT_MEMLOCK, new Uint8Array(limits.buffer)), "getrlimit");
         limits[0] = BigInt(request.size);
-        return this.#reply(this.#libc.setrlimit(RLIMIT_MEMLOCK, new Uint8Array(limits.buffer)));
+        return this.#reply(() => this.#libc.setrlimit(RLIMIT_MEMLOCK, new Uint8Array(limits.buffer)));
       }
       case "sysctl":
         Deno.writeTextFileSync(`/proc/sys/kernel/${request.name}`, request.value);
@@ -249,7 +249,7 @@ class Kernel {
       view.setUint32(8, ownership.gid, true);
       view.setUint32(20, ownership.mode, true);
     }
-    const reply = this.#reply(this.#libc.shmctl(id, command, data));
+    const reply = this.#reply(() => this.#libc.shmctl(id, command, data));
     if (reply.errno !== 0) return reply;
     if (STATUS_COMMANDS.includes(command)) return { ...reply, status: statusIn(view) };
     const wordCount = INFO_WORD_COUNTS.get(command);
@@ -258,8 +258,16 @@ class Kernel {
     return { ...reply, info: words.map(String) };
   }
 
-  #reply(value: number): KernelReply {
-    return { value, errno: value === -1 ? this.#errno[0] as number : 0 };
+  /**
+   * Makes a call; once more when it fails. It changed nothing then, and its errno may be somebody else's: between its return
+   * and the look at errno this thread may have compiled a function, or waited for the collector.
+   */
+  #reply(call: () => number): KernelReply {
+    const first = call();
+    if (first !== -1) return { value: first, errno: 0 };
+    const value = call();
+    const errno = this.#errno[0] as number;
+    return { value, errno: value === -1 ? errno : 0 };
   }
 }
 
