@@ -10,6 +10,8 @@ import { PeerLostError, SystemError, TimeoutError, UsageError } from "../../base
 import { formatEndpoint, parseEndpoint } from "../../base/units.ts";
 import { placeName, Space } from "../../config/space.ts";
 import type { Piece, Place } from "../../config/space.ts";
+import type { NewOwnership } from "../../ipc/calls.ts";
+import type { ShmctlResult } from "../../ipc/shmctl.ts";
 import type { Attachment } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
@@ -17,8 +19,6 @@ import type { RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
-import type { NewOwnership } from "../../ipc/calls.ts";
-import type { ShmctlResult } from "../../ipc/shmctl.ts";
 import type { SegmentAttachment } from "./segment_attachment.ts";
 import { SegmentCalls } from "./segment_calls.ts";
 import { Segments } from "./segments.ts";
