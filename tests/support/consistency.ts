@@ -3,6 +3,7 @@
  * source tree: so the same run shows that the code is right and that a mutant of it is not.
  */
 import { fail } from "@std/assert";
+import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { contradictions, LINK_COUNT, progress, REGION_SIZE } from "./chains.ts";
 import type { Path } from "./chains.ts";
 import { Keys, Program, ready, TempDir, writeConfig } from "./processes.ts";
@@ -37,35 +38,13 @@ export interface ConsistencyOutcome {
 }
 
 const RUN_MS_MAX = 240_000;
-const PORT_TRIES_MAX = 50;
-/** Below the ports that the kernel gives out by itself. */
-const PORT_MIN = 20_000;
-const PORT_MAX = 31_998;
-
-/** A port that is free now, and the next one, which is its logger's. */
-function freePair(): number {
-  for (let tries = 0; tries < PORT_TRIES_MAX; tries++) {
-    const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
-    const port = PORT_MIN + 2 * (random % ((PORT_MAX - PORT_MIN) / 2));
-    const listeners: Deno.Listener[] = [];
-    try {
-      for (const each of [port, port + 1]) listeners.push(Deno.listen({ hostname: "127.0.0.1", port: each }));
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    } finally {
-      for (const listener of listeners) listener.close();
-    }
-  }
-  return fail("no two free ports side by side");
-}
 
 /** See the head of this file. */
 export class ConsistencyRun implements AsyncDisposable {
   readonly #request: ConsistencyRequest;
   readonly #dir = new TempDir();
   readonly #keys = Array.from({ length: LINK_COUNT }, () => new Keys());
-  readonly #ports = Array.from({ length: LINK_COUNT }, freePair);
+  readonly #ports = Array.from({ length: LINK_COUNT }, () => freePortPair("127.0.0.1"));
   readonly #programs: Program[] = [];
 
   private constructor(request: ConsistencyRequest) {
