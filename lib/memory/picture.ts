@@ -108,16 +108,15 @@ export class Picture {
     if (!this.#isSettled) await this.#settle(signal);
     const start = this.#copiedSize;
     const pages = this.#residency(start, into.length);
-    const isUntouched = pages !== undefined && pages.every((page) => (page & 1) === 0);
+    const isUntouched = pages !== undefined && !pages.some(isResident);
     if (isUntouched) this.#setSaved(start, into.length);
     else {
-      for (let at = 0; at < into.length;) {
-        const { isAbsent, size } = nextStep(pages, at, into.length);
-        if (isAbsent) {
+      for (let at = 0; at < into.length; at += STEP_SIZE) {
+        const size = Math.min(STEP_SIZE, into.length - at);
+        if (pages && !isResident(pages[at / PAGE_SIZE] as number)) {
           into.fill(0, at, at + size);
           this.#setSaved(start + at, size);
         } else await this.#copyStep(start + at, into.subarray(at, at + size), signal);
-        at += size;
       }
     }
     this.#copiedSize += into.length;
@@ -203,13 +202,7 @@ export class Picture {
   }
 }
 
-/** The step at `at`: as many pages as are alike, with memory behind them or without. */
-function nextStep(pages: Uint8Array | undefined, at: number, end: number): { isAbsent: boolean; size: number } {
-  const isAbsentAt = (offset: number): boolean =>
-    pages !== undefined && ((pages[offset / PAGE_SIZE] as number) & 1) === 0;
-  const isAbsent = isAbsentAt(at);
-  const most = Math.min(at + STEP_SIZE, end);
-  let next = at + PAGE_SIZE;
-  while (next < most && isAbsentAt(next) === isAbsent) next += PAGE_SIZE;
-  return { isAbsent, size: Math.min(next, most) - at };
+/** Whether a page has memory behind it, as mincore tells it. */
+function isResident(page: number): boolean {
+  return (page & 1) !== 0;
 }
