@@ -121,6 +121,7 @@ export class Attachment {
 
   /** Brings the footer up to this process's epoch; false when only the server can say what to do. */
   #meetHeld(): boolean {
+    if (this.#region.isKnownHeld(this.#epoch)) return true;
     const { incarnation, epoch } = this.#epoch;
     const verdict = this.#region.meet(incarnation, epoch);
     return verdict === "current" || verdict === "next";
