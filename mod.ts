@@ -25,14 +25,8 @@ export type { ByteSpace } from "./lib/node/cluster/segment_attachment.ts";
 export { Segments } from "./lib/node/cluster/segments.ts";
 export type { NewSegment, OpenOptions } from "./lib/node/cluster/segments.ts";
 export { ftok } from "./lib/node/cluster/ftok.ts";
+export { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "./lib/ipc/common/flags.ts";
 export {
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_INFO,
-  IPC_PRIVATE,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   SHM_DEST,
   SHM_EXEC,
   SHM_INFO,
@@ -42,13 +36,13 @@ export {
   SHM_STAT,
   SHM_STAT_ANY,
   SHM_UNLOCK,
-} from "./lib/ipc/flags.ts";
-export type { Range } from "./lib/ipc/allocator.ts";
-export type { Attached, NewOwnership, Usage } from "./lib/ipc/calls.ts";
-export type { Limits } from "./lib/ipc/limits.ts";
-export type { Ownership } from "./lib/ipc/permissions.ts";
-export type { Segment, SegmentStatus } from "./lib/ipc/segment.ts";
-export type { ShmctlResult } from "./lib/ipc/shmctl.ts";
+} from "./lib/ipc/segments/flags.ts";
+export type { Range } from "./lib/ipc/segments/allocator.ts";
+export type { Attached, NewOwnership, Usage } from "./lib/ipc/segments/calls.ts";
+export type { Limits } from "./lib/ipc/segments/limits.ts";
+export type { Ownership } from "./lib/ipc/common/permissions.ts";
+export type { Segment, SegmentStatus } from "./lib/ipc/segments/segment.ts";
+export type { ShmctlResult } from "./lib/ipc/segments/shmctl.ts";
 export type { Way } from "./lib/node/cluster/server_link.ts";
 export type { Place } from "./lib/config/space.ts";
 export { Attachment } from "./lib/memory/attachment.ts";

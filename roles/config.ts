@@ -2,9 +2,9 @@
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { startLog } from "../lib/cli/logging.ts";
-import { DEFAULT_LIMITS } from "../lib/ipc/limits.ts";
-import type { Limits } from "../lib/ipc/limits.ts";
-import { INDEX_COUNT } from "../lib/ipc/segment_ids.ts";
+import { DEFAULT_LIMITS } from "../lib/ipc/segments/limits.ts";
+import type { Limits } from "../lib/ipc/segments/limits.ts";
+import { INDEX_COUNT } from "../lib/ipc/common/object_ids.ts";
 import { ConfigServer } from "../lib/node/config/config_server.ts";
 import { requireLoopback } from "../lib/node/common/loopback.ts";
 

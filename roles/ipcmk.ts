@@ -3,7 +3,7 @@ import { SystemError } from "../lib/base/errors.ts";
 import { freshSeed } from "../lib/base/random.ts";
 import { command } from "../lib/cli/command.ts";
 import { print } from "../lib/cli/output.ts";
-import { IPC_PRIVATE } from "../lib/ipc/flags.ts";
+import { IPC_PRIVATE } from "../lib/ipc/common/flags.ts";
 import { HOST, openSegments } from "./ipc/options.ts";
 import type { Segments } from "./ipc/segments.ts";
 

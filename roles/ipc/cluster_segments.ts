@@ -2,8 +2,9 @@
 import { formatEndpoint } from "../../lib/base/units.ts";
 import type { Endpoint } from "../../lib/base/units.ts";
 import { invariant } from "../../lib/base/assert.ts";
-import { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_RMID, SHM_INFO } from "../../lib/ipc/flags.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
+import { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_RMID } from "../../lib/ipc/common/flags.ts";
+import { SHM_INFO } from "../../lib/ipc/segments/flags.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
 import { connect } from "../../lib/node/cluster/cluster.ts";
 import type { Cluster } from "../../lib/node/cluster/cluster.ts";
 import type { ListedSegment, Segments, SegmentsUsage } from "./segments.ts";

@@ -1,7 +1,7 @@
 /** The segments of this host's kernel. */
-import { PAGE_SIZE, pageCount } from "../../lib/ipc/limits.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
-import { keyText, refusal } from "../../lib/ipc/refusal.ts";
+import { PAGE_SIZE, pageCount } from "../../lib/ipc/segments/limits.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
+import { keyText, refusal } from "../../lib/ipc/common/refusal.ts";
 import { systemError } from "../../lib/sys/libc.ts";
 import { createSegment, findSegment, removeSegment } from "../../lib/sys/shared_memory.ts";
 import { hostSegments, kernelSetting } from "../../lib/sys/sysvipc.ts";

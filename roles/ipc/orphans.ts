@@ -3,7 +3,7 @@ import { SystemError } from "../../lib/base/errors.ts";
 import { formatSize } from "../../lib/base/units.ts";
 import { say } from "../../lib/cli/output.ts";
 import { printRows } from "../../lib/cli/table.ts";
-import { keyText } from "../../lib/ipc/refusal.ts";
+import { keyText } from "../../lib/ipc/common/refusal.ts";
 import { findOrphans, removeOrphan } from "../../lib/memory/abandoned.ts";
 import type { Orphan } from "../../lib/memory/abandoned.ts";
 

@@ -1,7 +1,7 @@
 /** Removing segments one by one, each with an answer of its own, in the words of util-linux's `ipcrm`. */
 import { SystemError } from "../../lib/base/errors.ts";
-import { keyText } from "../../lib/ipc/refusal.ts";
-import { IPC_PRIVATE } from "../../lib/ipc/flags.ts";
+import { keyText } from "../../lib/ipc/common/refusal.ts";
+import { IPC_PRIVATE } from "../../lib/ipc/common/flags.ts";
 import type { Segments } from "./segments.ts";
 
 /** What somebody named, and what came of it. */

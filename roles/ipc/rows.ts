@@ -1,7 +1,8 @@
 /** Segments as flat objects for programs: sizes in bytes, times in ISO 8601. */
-import { PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "../../lib/ipc/flags.ts";
-import { PAGE_SIZE } from "../../lib/ipc/limits.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
+import { PERMISSION_BITS } from "../../lib/ipc/common/flags.ts";
+import { SHM_DEST, SHM_LOCKED } from "../../lib/ipc/segments/flags.ts";
+import { PAGE_SIZE } from "../../lib/ipc/segments/limits.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
 import type { Cell } from "../../lib/cli/table.ts";
 import type { ListedSegment, SegmentsUsage } from "./segments.ts";
 

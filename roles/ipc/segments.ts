@@ -1,6 +1,6 @@
 /** What ipcs, ipcmk and ipcrm work on: the segments of a cluster, or those of this host's kernel. */
-import type { Limits } from "../../lib/ipc/limits.ts";
-import type { SegmentStatus } from "../../lib/ipc/segment.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
+import type { SegmentStatus } from "../../lib/ipc/segments/segment.ts";
 
 /** A segment as the tools show it; `range` is where it lies in the space of a cluster. */
 export type ListedSegment = Omit<SegmentStatus, "range"> & Partial<Pick<SegmentStatus, "range">>;

@@ -4,10 +4,11 @@
  *   - Every text begins and ends with an empty line. Columns are padded, the last one too.
  *   - Times are the local ones, in English, without the year where there is a column for each.
  */
-import { PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "../../lib/ipc/flags.ts";
-import { PAGE_SIZE } from "../../lib/ipc/limits.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
-import { keyText } from "../../lib/ipc/refusal.ts";
+import { PERMISSION_BITS } from "../../lib/ipc/common/flags.ts";
+import { SHM_DEST, SHM_LOCKED } from "../../lib/ipc/segments/flags.ts";
+import { PAGE_SIZE } from "../../lib/ipc/segments/limits.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
+import { keyText } from "../../lib/ipc/common/refusal.ts";
 import type { ListedSegment, SegmentsUsage } from "./segments.ts";
 
 /** Who is who; undefined for somebody without a name, who is shown by number. */

@@ -4,12 +4,8 @@
  * From the manual pages and from ipc/shm.c. Out of reach are EIDRM, which takes a removal in the middle of a call; ENOMEM of
  * `shmat`, which takes a full address space; and what a security module adds.
  */
+import { IPC_INFO, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "../../lib/ipc/common/flags.ts";
 import {
-  IPC_INFO,
-  IPC_PRIVATE,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   SHM_EXEC,
   SHM_INFO,
   SHM_LOCK,
@@ -18,11 +14,11 @@ import {
   SHM_STAT,
   SHM_STAT_ANY,
   SHM_UNLOCK,
-} from "../../lib/ipc/flags.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
-import { mayControl } from "../../lib/ipc/permissions.ts";
-import type { Principal } from "../../lib/ipc/permissions.ts";
-import type { SegmentStatus } from "../../lib/ipc/segment.ts";
+} from "../../lib/ipc/segments/flags.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
+import { mayControl } from "../../lib/ipc/common/permissions.ts";
+import type { Principal } from "../../lib/ipc/common/permissions.ts";
+import type { SegmentStatus } from "../../lib/ipc/segments/segment.ts";
 import type { Call } from "./segments_twice.ts";
 
 /** What it takes to reach a cell: nothing special, several users, a namespace whose limits and indexes are ours, or a

@@ -8,14 +8,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Random } from "../../lib/base/random.ts";
 import { Space } from "../../lib/config/space.ts";
+import { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "../../lib/ipc/common/flags.ts";
 import {
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_INFO,
-  IPC_PRIVATE,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
   SHM_EXEC,
   SHM_INFO,
   SHM_LOCK,
@@ -24,13 +18,14 @@ import {
   SHM_STAT,
   SHM_STAT_ANY,
   SHM_UNLOCK,
-} from "../../lib/ipc/flags.ts";
-import * as flags from "../../lib/ipc/flags.ts";
-import { ftok } from "../../lib/ipc/ftok.ts";
-import { DEFAULT_LIMITS, PAGE_SIZE } from "../../lib/ipc/limits.ts";
-import type { Limits } from "../../lib/ipc/limits.ts";
-import { INDEX_COUNT, SegmentIds } from "../../lib/ipc/segment_ids.ts";
-import type { SegmentStatus } from "../../lib/ipc/segment.ts";
+} from "../../lib/ipc/segments/flags.ts";
+import * as ipcFlags from "../../lib/ipc/common/flags.ts";
+import * as shmFlags from "../../lib/ipc/segments/flags.ts";
+import { ftok } from "../../lib/ipc/common/ftok.ts";
+import { DEFAULT_LIMITS, PAGE_SIZE } from "../../lib/ipc/segments/limits.ts";
+import type { Limits } from "../../lib/ipc/segments/limits.ts";
+import { INDEX_COUNT, ObjectIds } from "../../lib/ipc/common/object_ids.ts";
+import type { SegmentStatus } from "../../lib/ipc/segments/segment.ts";
 import * as native from "../../lib/sys/shared_memory.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
 import type { Identity } from "../support/kernel_segments.ts";
@@ -299,7 +294,7 @@ seededTest(
   "ids: those that Linux makes, with hundreds of segments and with a circle that is nearly full",
   async (random) => {
     const { caller, namespace } = await KernelCaller.start(IS_ROOT ? SUPERUSER : undefined, IS_ROOT ? "new" : "host");
-    const ids = new SegmentIds();
+    const ids = new ObjectIds();
     const live: number[] = [];
     const make = async (): Promise<void> => {
       const { value } = await caller.make({ call: "shmget", key: IPC_PRIVATE, size: "1", flags: 0o600 });
@@ -346,6 +341,6 @@ seededTest("ftok: the keys that glibc makes", async (random) => {
 
 Deno.test("segments: lib/ipc and lib/sys have the same numbers", () => {
   for (const name of ["IPC_CREAT", "IPC_EXCL", "IPC_PRIVATE", "SHM_RDONLY", "SHM_DEST"] as const) {
-    assertEquals(flags[name], native[name], name);
+    assertEquals({ ...ipcFlags, ...shmFlags }[name], native[name], name);
   }
 });

@@ -78,13 +78,13 @@ Deno.test("layers: a pure folder neither does impure things nor imports what doe
     "lib/base/clock.ts": EMPTY,
     "lib/sys/libc.ts": EMPTY,
     "lib/wire/frame.ts": 'import "../base/clock.ts";\nimport "../sys/libc.ts";\nconst at = Date.now();\n',
-    "lib/ipc/queue.ts": "setTimeout(() => {}, Math.random());\n",
+    "lib/ipc/queues/queue.ts": "setTimeout(() => {}, Math.random());\n",
     "lib/coherence/home.ts": "await Deno.connectTls({ port: 1 });\n",
   });
   assertEquals(problems, [
     "lib/coherence/home.ts:1: Deno.connectTls has no place in a pure folder: have it handed in",
-    "lib/ipc/queue.ts:1: setTimeout has no place in a pure folder: have it handed in",
-    "lib/ipc/queue.ts:1: Math.random has no place in a pure folder: have it handed in",
+    "lib/ipc/queues/queue.ts:1: setTimeout has no place in a pure folder: have it handed in",
+    "lib/ipc/queues/queue.ts:1: Math.random has no place in a pure folder: have it handed in",
     "lib/wire/frame.ts:1: imports lib/base/clock.ts: a pure folder imports only pure ones",
     "lib/wire/frame.ts:2: imports lib/sys/libc.ts: a pure folder imports only pure ones",
     "lib/wire/frame.ts:3: Date.now has no place in a pure folder: have it handed in",

@@ -10,8 +10,8 @@ import { PeerLostError, SystemError, TimeoutError, UsageError } from "../../base
 import { formatEndpoint, parseEndpoint } from "../../base/units.ts";
 import { placeName, Space } from "../../config/space.ts";
 import type { Piece, Place } from "../../config/space.ts";
-import type { NewOwnership } from "../../ipc/calls.ts";
-import type { ShmctlResult } from "../../ipc/shmctl.ts";
+import type { NewOwnership } from "../../ipc/segments/calls.ts";
+import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Attachment } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";

@@ -1,6 +1,6 @@
 /** `ftok` of a file of this host. */
 import { SystemError } from "../../base/errors.ts";
-import { ftok as keyOf } from "../../ipc/ftok.ts";
+import { ftok as keyOf } from "../../ipc/common/ftok.ts";
 
 /**
  * The key that C's `ftok` makes of the file `path` and of the last 8 bits of `id`.

@@ -4,8 +4,8 @@
  * Every range is checked against the segment's size before anything is asked of a server, and writing against what it was
  * attached for. An attachment that has ended touches nothing any more.
  */
-import type { Attached } from "../../ipc/calls.ts";
-import { refusal } from "../../ipc/refusal.ts";
+import type { Attached } from "../../ipc/segments/calls.ts";
+import { refusal } from "../../ipc/common/refusal.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { Cluster } from "./cluster.ts";
 

@@ -7,11 +7,11 @@
  *     of touching bytes that may be somebody else's by now.
  */
 import { DsmError, SystemError } from "../../base/errors.ts";
-import type { NewOwnership } from "../../ipc/calls.ts";
-import { IPC_SET } from "../../ipc/flags.ts";
-import { refusal } from "../../ipc/refusal.ts";
-import { isQuestion } from "../../ipc/shmctl.ts";
-import type { ShmctlResult } from "../../ipc/shmctl.ts";
+import type { NewOwnership } from "../../ipc/segments/calls.ts";
+import { IPC_SET } from "../../ipc/common/flags.ts";
+import { refusal } from "../../ipc/common/refusal.ts";
+import { isQuestion } from "../../ipc/segments/shmctl.ts";
+import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Channel } from "../../net/channel.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import { SILENT_MS_MAX } from "../../net/transport.ts";

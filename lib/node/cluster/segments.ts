@@ -1,7 +1,8 @@
 /** Segments for who does not think in System V's flags: made, opened and listed by name of what is wanted. */
 import { SystemError } from "../../base/errors.ts";
-import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE, SHM_INFO, SHM_RDONLY, SHM_STAT_ANY } from "../../ipc/flags.ts";
-import type { SegmentStatus } from "../../ipc/segment.ts";
+import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE } from "../../ipc/common/flags.ts";
+import { SHM_INFO, SHM_RDONLY, SHM_STAT_ANY } from "../../ipc/segments/flags.ts";
+import type { SegmentStatus } from "../../ipc/segments/segment.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { SegmentAttachment } from "./segment_attachment.ts";
 import type { SegmentCalls } from "./segment_calls.ts";

@@ -1,7 +1,7 @@
 /** What `shmctl` gives as the fields of a `shmctlReply`, and back: the order of the cells is nowhere else. */
 import { ProtocolError } from "../../base/errors.ts";
-import type { SegmentStatus } from "../../ipc/segment.ts";
-import type { ShmctlResult } from "../../ipc/shmctl.ts";
+import type { SegmentStatus } from "../../ipc/segments/segment.ts";
+import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Cell, Fields } from "../../wire/messages.ts";
 
 /** The fields of the reply. */

@@ -3,7 +3,7 @@
  * new, and follows regions and sessions.
  *
  *   - A call is answered once every server has been asked for once, so that the space it is about is known.
- *   - New segments go by the order that lib/ipc/segment_table.ts demands: store, zero, commit, store, answer.
+ *   - New segments go by the order that lib/ipc/segments/segment_table.ts demands: store, zero, commit, store, answer.
  *   - A zeroing of an earlier life, or one that failed, may still be on its way to a server. A server gives up a
  *     connection whose peer is silent within SILENT_MS_MAX; only after it is such a segment's range handed out again.
  *   - The sessions of an earlier life have as long to come back; then what they attached is detached.
@@ -16,12 +16,12 @@ import { DsmError } from "../../base/errors.ts";
 import type { SystemError } from "../../base/errors.ts";
 import { placeName, Space } from "../../config/space.ts";
 import type { Place } from "../../config/space.ts";
-import type { Range } from "../../ipc/allocator.ts";
-import type { Limits } from "../../ipc/limits.ts";
-import type { Principal } from "../../ipc/permissions.ts";
-import { keyText, refusal } from "../../ipc/refusal.ts";
-import type { Segment } from "../../ipc/segment.ts";
-import { SegmentTable } from "../../ipc/segment_table.ts";
+import type { Range } from "../../ipc/segments/allocator.ts";
+import type { Limits } from "../../ipc/segments/limits.ts";
+import type { Principal } from "../../ipc/common/permissions.ts";
+import { keyText, refusal } from "../../ipc/common/refusal.ts";
+import type { Segment } from "../../ipc/segments/segment.ts";
+import { SegmentTable } from "../../ipc/segments/segment_table.ts";
 import { SILENT_MS_MAX } from "../../net/transport.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import type { RegionRow, SegmentState } from "./segment_state.ts";

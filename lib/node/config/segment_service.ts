@@ -6,8 +6,8 @@
  *     the same answer.
  */
 import { DsmError, SystemError } from "../../base/errors.ts";
-import type { Principal } from "../../ipc/permissions.ts";
-import { isQuestion, shmctl } from "../../ipc/shmctl.ts";
+import type { Principal } from "../../ipc/common/permissions.ts";
+import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
 import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";

@@ -5,13 +5,13 @@
  *     time: what the kernel has, it keeps when this process dies; when the host dies the latest calls may be forgotten.
  *   - One config server per file: a second one is refused.
  *   - Only its owner may read it: the directory has mode 0700, the file 0600.
- *   - What is read is checked by the table (lib/ipc/segment_rows.ts), not here.
+ *   - What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not here.
  */
 import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { dirname } from "node:path";
 import { SystemError } from "../../base/errors.ts";
-import type { RowChanges } from "../../ipc/segment_rows.ts";
+import type { RowChanges } from "../../ipc/segments/segment_rows.ts";
 
 /** The file name for a table that ends with its process. */
 export const IN_MEMORY = ":memory:";

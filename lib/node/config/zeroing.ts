@@ -4,7 +4,7 @@
  *
  * In steps, so that nobody's guards are kept for long. A zeroing that failed may still be on its way to a server.
  */
-import type { Range } from "../../ipc/allocator.ts";
+import type { Range } from "../../ipc/segments/allocator.ts";
 import { placeName } from "../../config/space.ts";
 import type { Piece, Place, Space } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";

@@ -1,6 +1,6 @@
 /** ftok, bit by bit; the differential test has it against glibc. */
 import { assertEquals } from "@std/assert";
-import { ftok } from "../../../lib/ipc/ftok.ts";
+import { ftok } from "../../../lib/ipc/common/ftok.ts";
 
 Deno.test("ftok: 8 bits of the number, 8 of the device, 16 of the inode", () => {
   assertEquals(ftok(0x1234_5678, 0xabcd, 0x41), 0x41cd_5678);

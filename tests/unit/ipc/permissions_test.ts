@@ -1,22 +1,13 @@
 /** Permissions: every class of user by every right by every call that asks for one, EACCES against EPERM. */
 import { assertEquals } from "@std/assert";
 import { SystemError } from "../../../lib/base/errors.ts";
-import {
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
-  SHM_EXEC,
-  SHM_LOCK,
-  SHM_RDONLY,
-  SHM_STAT,
-  SHM_STAT_ANY,
-  SHM_UNLOCK,
-} from "../../../lib/ipc/flags.ts";
-import { mayAccess, mayControl } from "../../../lib/ipc/permissions.ts";
-import type { Principal } from "../../../lib/ipc/permissions.ts";
-import type { SegmentTable } from "../../../lib/ipc/segment_table.ts";
-import { shmctl } from "../../../lib/ipc/shmctl.ts";
-import { principal, tableOf } from "./tables.ts";
+import { IPC_RMID, IPC_SET, IPC_STAT } from "../../../lib/ipc/common/flags.ts";
+import { SHM_EXEC, SHM_LOCK, SHM_RDONLY, SHM_STAT, SHM_STAT_ANY, SHM_UNLOCK } from "../../../lib/ipc/segments/flags.ts";
+import { mayAccess, mayControl } from "../../../lib/ipc/common/permissions.ts";
+import type { Principal } from "../../../lib/ipc/common/permissions.ts";
+import type { SegmentTable } from "../../../lib/ipc/segments/segment_table.ts";
+import { shmctl } from "../../../lib/ipc/segments/shmctl.ts";
+import { principal, tableOf } from "./segments/tables.ts";
 
 const KEY = 5;
 const OWNER = 10;

@@ -1,7 +1,7 @@
 /** What the tools print, against what util-linux 2.38 printed of the same segments. */
 import { assertEquals } from "@std/assert";
-import { SHM_DEST, SHM_LOCKED } from "../../../lib/ipc/flags.ts";
-import { DEFAULT_LIMITS } from "../../../lib/ipc/limits.ts";
+import { SHM_DEST, SHM_LOCKED } from "../../../lib/ipc/segments/flags.ts";
+import { DEFAULT_LIMITS } from "../../../lib/ipc/segments/limits.ts";
 import { limitsRow, segmentRow, usageRow } from "../../../roles/ipc/rows.ts";
 import type { ListedSegment } from "../../../roles/ipc/segments.ts";
 import {

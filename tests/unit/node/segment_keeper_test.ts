@@ -1,14 +1,15 @@
 /** The config server's table of segments: what is stored when, what a later life makes of it. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { PeerLostError, SystemError } from "../../../lib/base/errors.ts";
-import { IPC_CREAT, SHM_DEST } from "../../../lib/ipc/flags.ts";
-import { DEFAULT_LIMITS } from "../../../lib/ipc/limits.ts";
+import { IPC_CREAT } from "../../../lib/ipc/common/flags.ts";
+import { SHM_DEST } from "../../../lib/ipc/segments/flags.ts";
+import { DEFAULT_LIMITS } from "../../../lib/ipc/segments/limits.ts";
 import { SegmentKeeper } from "../../../lib/node/config/segment_keeper.ts";
 import type { Zero } from "../../../lib/node/config/segment_keeper.ts";
 import { SegmentState } from "../../../lib/node/config/segment_state.ts";
 import { TempDir } from "../../support/machine.ts";
 import { until } from "../../support/until.ts";
-import { principal, spaceOf } from "../ipc/tables.ts";
+import { principal, spaceOf } from "../ipc/segments/tables.ts";
 
 const ADA = principal(1000, 100);
 const KEY = 77;

@@ -1,8 +1,8 @@
 /** What shmctl gives, over the wire and back. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { ProtocolError } from "../../../lib/base/errors.ts";
-import { DEFAULT_LIMITS } from "../../../lib/ipc/limits.ts";
-import type { ShmctlResult } from "../../../lib/ipc/shmctl.ts";
+import { DEFAULT_LIMITS } from "../../../lib/ipc/segments/limits.ts";
+import type { ShmctlResult } from "../../../lib/ipc/segments/shmctl.ts";
 import { fromShmctlReply, toShmctlReply } from "../../../lib/node/common/shmctl_reply.ts";
 import { decodeHeader, encodeFrame } from "../../../lib/wire/frame.ts";
 import { PREFIX_SIZE } from "../../../lib/wire/messages.ts";

@@ -13,8 +13,8 @@
  *
  * An allocator belongs to one layout. When the layout changes, a new one is made and told what is taken.
  */
-import { invariant } from "../base/assert.ts";
-import type { Place, Space } from "../config/space.ts";
+import { invariant } from "../../base/assert.ts";
+import type { Place, Space } from "../../config/space.ts";
 
 /** Some bytes of the space. */
 export interface Range {

@@ -1,12 +1,12 @@
 /**
- * The ids of segments, made as Linux makes them (ipc/util.c, `ipc_idr_alloc`): id = sequence * 32,768 + index.
+ * The ids of System V objects, made as Linux makes them (ipc/util.c, `ipc_idr_alloc`): id = sequence * 32,768 + index.
  *
  *   - Indexes are handed out in a circle, and the sequence grows each time the circle begins anew: an id comes back after
- *     65,535 rounds at the earliest. So a stale id finds no segment, rather than somebody else's.
- *   - The circle has 64 places, or half as many again as there are segments. SHM_STAT goes through them.
+ *     65,535 rounds at the earliest. So a stale id finds nothing, rather than somebody else's.
+ *   - The circle has 64 places, or half as many again as there are objects. SHM_STAT goes through them.
  *   - An index is taken by at most one id.
  */
-import { invariant } from "../base/assert.ts";
+import { invariant } from "../../base/assert.ts";
 
 /** How many indexes there can be: IPCMNI. */
 export const INDEX_COUNT = 32_768;
@@ -25,7 +25,7 @@ export interface Circle {
 }
 
 /** See the head of this file. */
-export class SegmentIds {
+export class ObjectIds {
   readonly #idByIndex = new Map<number, number>();
   #circle: Circle;
 

@@ -1,6 +1,6 @@
 /** The errors of the calls, all in one form: what was being done, to what, and what to do next. */
-import type { ERRNO } from "../base/errno.ts";
-import { SystemError } from "../base/errors.ts";
+import type { ERRNO } from "../../base/errno.ts";
+import { SystemError } from "../../base/errors.ts";
 
 /**
  * The error of a call that is refused.

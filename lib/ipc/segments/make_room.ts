@@ -1,10 +1,10 @@
 /** Room for a new segment: the limits and the space, in the order in which Linux looks at them. */
-import type { SystemError } from "../base/errors.ts";
+import type { SystemError } from "../../base/errors.ts";
 import type { Range } from "./allocator.ts";
 import { pageCount } from "./limits.ts";
 import type { Limits } from "./limits.ts";
-import { refusal } from "./refusal.ts";
-import { INDEX_COUNT } from "./segment_ids.ts";
+import { refusal } from "../common/refusal.ts";
+import { INDEX_COUNT } from "../common/object_ids.ts";
 import type { SegmentStore } from "./segment_store.ts";
 
 const REMOVE = "remove what nobody needs with dsm ipcrm";

@@ -1,19 +1,10 @@
 /** `shmctl` by its command's number, as C and the wire have it; EINVAL for a number that is no command. */
-import {
-  IPC_INFO,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
-  SHM_INFO,
-  SHM_LOCK,
-  SHM_STAT,
-  SHM_STAT_ANY,
-  SHM_UNLOCK,
-} from "./flags.ts";
+import { IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT } from "../common/flags.ts";
+import { SHM_INFO, SHM_LOCK, SHM_STAT, SHM_STAT_ANY, SHM_UNLOCK } from "./flags.ts";
 import type { NewOwnership, Usage } from "./calls.ts";
 import type { Limits } from "./limits.ts";
-import type { Principal } from "./permissions.ts";
-import { refusal } from "./refusal.ts";
+import type { Principal } from "../common/permissions.ts";
+import { refusal } from "../common/refusal.ts";
 import type { SegmentStatus } from "./segment.ts";
 import type { SegmentTable } from "./segment_table.ts";
 

@@ -1,6 +1,6 @@
 /** One segment: a range of the space with a key, an owner, a mode and a history. */
 import type { Range } from "./allocator.ts";
-import type { Ownership } from "./permissions.ts";
+import type { Ownership } from "../common/permissions.ts";
 
 /** What the table keeps of a segment. Times are in seconds since 1970; 0: never. Pids are 0 where nobody did it yet. */
 export interface Segment extends Ownership {

@@ -1,10 +1,10 @@
 /** Ids of segments. That they are Linux's is for the differential test; here is what follows from it. */
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/base/errors.ts";
-import { ID_MAX, INDEX_COUNT, SegmentIds, SEQUENCE_COUNT } from "../../../lib/ipc/segment_ids.ts";
+import { ID_MAX, INDEX_COUNT, ObjectIds, SEQUENCE_COUNT } from "../../../lib/ipc/common/object_ids.ts";
 
 Deno.test("ids: indexes go in a circle of 64, and each round has a sequence number of its own", () => {
-  const ids = new SegmentIds();
+  const ids = new ObjectIds();
   const taken = Array.from({ length: 200 }, () => {
     const id = ids.take();
     ids.release(id);
@@ -14,7 +14,7 @@ Deno.test("ids: indexes go in a circle of 64, and each round has a sequence numb
 });
 
 Deno.test("ids: the id of a segment that is gone comes back after all sequence numbers at the earliest", () => {
-  const ids = new SegmentIds();
+  const ids = new ObjectIds();
   const first = ids.take();
   ids.release(first);
   for (let count = 1; count < 64 * SEQUENCE_COUNT; count++) {
@@ -26,7 +26,7 @@ Deno.test("ids: the id of a segment that is gone comes back after all sequence n
 });
 
 Deno.test("ids: the circle has half as many places again as there are segments", () => {
-  const ids = new SegmentIds();
+  const ids = new ObjectIds();
   for (let count = 0; count < 100; count++) ids.take();
   const taken = Array.from({ length: 60 }, () => {
     const id = ids.take();
@@ -38,7 +38,7 @@ Deno.test("ids: the circle has half as many places again as there are segments",
 });
 
 Deno.test("ids: all 32,768 indexes can be in use at once, each by one id", () => {
-  const ids = new SegmentIds();
+  const ids = new ObjectIds();
   const taken = new Set(Array.from({ length: INDEX_COUNT }, () => ids.take() % INDEX_COUNT));
   assertEquals(taken.size, INDEX_COUNT);
   assertThrows(() => ids.take(), RangeError);
@@ -47,14 +47,14 @@ Deno.test("ids: all 32,768 indexes can be in use at once, each by one id", () =>
 });
 
 Deno.test("ids: the last of all is followed by the first, and is below 2^31", () => {
-  const ids = new SegmentIds({ sequence: SEQUENCE_COUNT - 1, lastIndex: 62 });
+  const ids = new ObjectIds({ sequence: SEQUENCE_COUNT - 1, lastIndex: 62 });
   assertEquals(ids.take(), (SEQUENCE_COUNT - 1) * INDEX_COUNT + 63);
   assertEquals(ids.take(), 0);
   assertEquals(ID_MAX < 2 ** 31, true);
 });
 
 Deno.test("ids: what is claimed is passed over, and what is not in use cannot be released", () => {
-  const ids = new SegmentIds({ sequence: 3, lastIndex: 4 });
+  const ids = new ObjectIds({ sequence: 3, lastIndex: 4 });
   ids.claim(2 * INDEX_COUNT + 5);
   assertEquals(ids.take(), 3 * INDEX_COUNT + 6);
   assertEquals(ids.at(5), 2 * INDEX_COUNT + 5);

@@ -9,9 +9,9 @@
  */
 import { PAGE_SIZE, pageCount } from "./limits.ts";
 import type { Limits } from "./limits.ts";
-import { isPrivileged } from "./permissions.ts";
-import type { Principal } from "./permissions.ts";
-import { refusal } from "./refusal.ts";
+import { isPrivileged } from "../common/permissions.ts";
+import type { Principal } from "../common/permissions.ts";
+import { refusal } from "../common/refusal.ts";
 import type { Segment } from "./segment.ts";
 
 /**

@@ -19,33 +19,24 @@
  *
  * Pure: no clock, no socket. Times come in as seconds since 1970; what has to be stored goes out by `takeChanges`.
  */
-import { invariant } from "../base/assert.ts";
-import type { SystemError } from "../base/errors.ts";
-import type { Space } from "../config/space.ts";
+import { invariant } from "../../base/assert.ts";
+import type { SystemError } from "../../base/errors.ts";
+import type { Space } from "../../config/space.ts";
 import type { Range } from "./allocator.ts";
 import type { Attachment } from "./attachments.ts";
 import type { Attached, NewOwnership, ShmgetResult, Usage } from "./calls.ts";
-import {
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_PRIVATE,
-  PERMISSION_BITS,
-  SHM_DEST,
-  SHM_EXEC,
-  SHM_LOCKED,
-  SHM_RDONLY,
-  SHM_REMAP,
-} from "./flags.ts";
+import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE, PERMISSION_BITS } from "../common/flags.ts";
+import { SHM_DEST, SHM_EXEC, SHM_LOCKED, SHM_RDONLY, SHM_REMAP } from "./flags.ts";
 import { DEFAULT_LIMITS, pageCount } from "./limits.ts";
 import type { Limits } from "./limits.ts";
 import { makeRoom } from "./make_room.ts";
 import { requireLockable } from "./memory_lock.ts";
-import { EXECUTE, mayAccess, mayControl, READ, WRITE } from "./permissions.ts";
-import type { Principal } from "./permissions.ts";
-import { keyText, refusal } from "./refusal.ts";
+import { EXECUTE, mayAccess, mayControl, READ, WRITE } from "../common/permissions.ts";
+import type { Principal } from "../common/permissions.ts";
+import { keyText, refusal } from "../common/refusal.ts";
 import { statusOf } from "./segment.ts";
 import type { Segment, SegmentStatus } from "./segment.ts";
-import { INDEX_COUNT } from "./segment_ids.ts";
+import { INDEX_COUNT } from "../common/object_ids.ts";
 import { fromRows, takeChangedRows, toRows } from "./segment_rows.ts";
 import type { RowChanges, TableRows } from "./segment_rows.ts";
 import { SegmentStore } from "./segment_store.ts";

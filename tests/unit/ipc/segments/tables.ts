@@ -1,9 +1,9 @@
 /** Spaces, tables and people for the tests of lib/ipc. */
-import { Space } from "../../../lib/config/space.ts";
-import { DEFAULT_LIMITS } from "../../../lib/ipc/limits.ts";
-import type { Limits } from "../../../lib/ipc/limits.ts";
-import type { Principal } from "../../../lib/ipc/permissions.ts";
-import { SegmentTable } from "../../../lib/ipc/segment_table.ts";
+import { Space } from "../../../../lib/config/space.ts";
+import { DEFAULT_LIMITS } from "../../../../lib/ipc/segments/limits.ts";
+import type { Limits } from "../../../../lib/ipc/segments/limits.ts";
+import type { Principal } from "../../../../lib/ipc/common/permissions.ts";
+import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 
 /** What matters of a server here. */
 export interface Server {

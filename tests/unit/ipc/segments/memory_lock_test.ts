@@ -1,10 +1,11 @@
 /** SHM_LOCK: who is charged for what, and until when. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { SystemError } from "../../../lib/base/errors.ts";
-import { IPC_CREAT, IPC_PRIVATE, SHM_LOCKED } from "../../../lib/ipc/flags.ts";
-import { PAGE_SIZE } from "../../../lib/ipc/limits.ts";
-import type { Principal } from "../../../lib/ipc/permissions.ts";
-import type { SegmentTable } from "../../../lib/ipc/segment_table.ts";
+import { SystemError } from "../../../../lib/base/errors.ts";
+import { IPC_CREAT, IPC_PRIVATE } from "../../../../lib/ipc/common/flags.ts";
+import { SHM_LOCKED } from "../../../../lib/ipc/segments/flags.ts";
+import { PAGE_SIZE } from "../../../../lib/ipc/segments/limits.ts";
+import type { Principal } from "../../../../lib/ipc/common/permissions.ts";
+import type { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 import { principal, tableOf } from "./tables.ts";
 
 const ROOT = principal(0, 0);

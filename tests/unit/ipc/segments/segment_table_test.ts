@@ -1,24 +1,14 @@
 /** The table of segments: what it promises under random calls, how a segment comes into being, and where it ends. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { InvariantError, SystemError } from "../../../lib/base/errors.ts";
-import type { Random } from "../../../lib/base/random.ts";
-import {
-  IPC_CREAT,
-  IPC_EXCL,
-  IPC_PRIVATE,
-  IPC_RMID,
-  IPC_SET,
-  IPC_STAT,
-  SHM_DEST,
-  SHM_LOCK,
-  SHM_RDONLY,
-  SHM_UNLOCK,
-} from "../../../lib/ipc/flags.ts";
-import { DEFAULT_LIMITS, PAGE_SIZE } from "../../../lib/ipc/limits.ts";
-import type { Principal } from "../../../lib/ipc/permissions.ts";
-import { SegmentTable } from "../../../lib/ipc/segment_table.ts";
-import { shmctl } from "../../../lib/ipc/shmctl.ts";
-import { seededTest } from "../../support/seeded.ts";
+import { InvariantError, SystemError } from "../../../../lib/base/errors.ts";
+import type { Random } from "../../../../lib/base/random.ts";
+import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "../../../../lib/ipc/common/flags.ts";
+import { SHM_DEST, SHM_LOCK, SHM_RDONLY, SHM_UNLOCK } from "../../../../lib/ipc/segments/flags.ts";
+import { DEFAULT_LIMITS, PAGE_SIZE } from "../../../../lib/ipc/segments/limits.ts";
+import type { Principal } from "../../../../lib/ipc/common/permissions.ts";
+import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
+import { shmctl } from "../../../../lib/ipc/segments/shmctl.ts";
+import { seededTest } from "../../../support/seeded.ts";
 import { principal, spaceOf, tableOf } from "./tables.ts";
 
 const ROOT = principal(0, 0);

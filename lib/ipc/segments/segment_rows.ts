@@ -6,11 +6,12 @@
  *   - Nothing read is believed before it was checked, each row by itself and all of them together: a table that was read
  *     keeps what the store and the table promise, or there is none.
  */
-import { CheckpointError } from "../base/errors.ts";
+import { CheckpointError } from "../../base/errors.ts";
 import type { Attachment } from "./attachments.ts";
-import { IPC_PRIVATE, PERMISSION_BITS, SHM_DEST, SHM_LOCKED } from "./flags.ts";
+import { IPC_PRIVATE, PERMISSION_BITS } from "../common/flags.ts";
+import { SHM_DEST, SHM_LOCKED } from "./flags.ts";
 import type { Segment } from "./segment.ts";
-import { ID_MAX, INDEX_COUNT, SEQUENCE_COUNT } from "./segment_ids.ts";
+import { ID_MAX, INDEX_COUNT, SEQUENCE_COUNT } from "../common/object_ids.ts";
 import type { SegmentStore } from "./segment_store.ts";
 
 /** Grows when what an older dsm would read is no longer what was meant. */

@@ -1,10 +1,10 @@
 /** Rows that nobody vouches for: one that is wrong is refused by name, and a sample of format 1 stays readable. */
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { CheckpointError } from "../../../lib/base/errors.ts";
-import { SHM_DEST, SHM_LOCKED } from "../../../lib/ipc/flags.ts";
-import { fromRows } from "../../../lib/ipc/segment_rows.ts";
-import type { AttachmentRow, SegmentRow, TableRows } from "../../../lib/ipc/segment_rows.ts";
-import { SegmentTable } from "../../../lib/ipc/segment_table.ts";
+import { CheckpointError } from "../../../../lib/base/errors.ts";
+import { SHM_DEST, SHM_LOCKED } from "../../../../lib/ipc/segments/flags.ts";
+import { fromRows } from "../../../../lib/ipc/segments/segment_rows.ts";
+import type { AttachmentRow, SegmentRow, TableRows } from "../../../../lib/ipc/segments/segment_rows.ts";
+import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 import { principal, spaceOf } from "./tables.ts";
 
 /** As dsm 0.1 has written it. Not to be changed: what was stored once has to stay readable. */

@@ -1,11 +1,11 @@
 /** Ranges of the space: against a model that looks at every byte, and the rules one by one. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { InvariantError } from "../../../lib/base/errors.ts";
-import type { Random } from "../../../lib/base/random.ts";
-import type { Place, Space } from "../../../lib/config/space.ts";
-import { Allocator } from "../../../lib/ipc/allocator.ts";
-import type { Range } from "../../../lib/ipc/allocator.ts";
-import { seededTest } from "../../support/seeded.ts";
+import { InvariantError } from "../../../../lib/base/errors.ts";
+import type { Random } from "../../../../lib/base/random.ts";
+import type { Place, Space } from "../../../../lib/config/space.ts";
+import { Allocator } from "../../../../lib/ipc/segments/allocator.ts";
+import type { Range } from "../../../../lib/ipc/segments/allocator.ts";
+import { seededTest } from "../../../support/seeded.ts";
 import { spaceOf } from "./tables.ts";
 import type { Server } from "./tables.ts";
 

@@ -8,17 +8,17 @@
  *
  * Knows nothing of permissions and errors: that is the table's.
  */
-import { invariant } from "../base/assert.ts";
-import type { Space } from "../config/space.ts";
+import { invariant } from "../../base/assert.ts";
+import type { Space } from "../../config/space.ts";
 import { Allocator } from "./allocator.ts";
 import type { Range } from "./allocator.ts";
 import { Attachments } from "./attachments.ts";
 import type { Attachment } from "./attachments.ts";
-import { IPC_PRIVATE } from "./flags.ts";
+import { IPC_PRIVATE } from "../common/flags.ts";
 import { pageCount } from "./limits.ts";
 import type { Segment } from "./segment.ts";
-import { SegmentIds } from "./segment_ids.ts";
-import type { Circle } from "./segment_ids.ts";
+import { ObjectIds } from "../common/object_ids.ts";
+import type { Circle } from "../common/object_ids.ts";
 
 /** What may be changed of a segment. */
 export type SegmentChange = Partial<Omit<Segment, "id" | "size" | "range" | "cuid" | "cgid" | "cpid">>;
@@ -34,7 +34,7 @@ export interface Changes {
 /** See the head of this file. */
 export class SegmentStore {
   /** The ids, each of a segment. */
-  readonly ids: SegmentIds;
+  readonly ids: ObjectIds;
   readonly #attachments: Attachments;
   readonly #lowWaterMark: number;
   readonly #byId = new Map<number, Segment>();
@@ -46,7 +46,7 @@ export class SegmentStore {
 
   /** An empty one that goes on from those ids and that number of an attachment. */
   constructor(space: Space, lowWaterMark: number, circle?: Circle, nextAttachment?: number) {
-    this.ids = new SegmentIds(circle);
+    this.ids = new ObjectIds(circle);
     this.#attachments = new Attachments(nextAttachment);
     this.#lowWaterMark = lowWaterMark;
     this.#allocator = new Allocator(space, lowWaterMark);

@@ -1,0 +1,23 @@
+/**
+ * The numbers that System V's three kinds of object share, as Linux has them (include/uapi/linux/ipc.h).
+ *
+ * lib/sys has those of them that it hands to this host's kernel; a pure folder cannot import it, so a test holds the two
+ * together.
+ */
+
+/** The key that names nothing: a new segment each time. */
+export const IPC_PRIVATE = 0;
+/** `shmget`: make it when it is not there. */
+export const IPC_CREAT = 0o1000;
+/** `shmget`, with IPC_CREAT: fail when it is there. */
+export const IPC_EXCL = 0o2000;
+/** The part of a mode, and of `shmget`'s flags, that says who may do what. */
+export const PERMISSION_BITS = 0o777;
+/** `shmctl`: remove. */
+export const IPC_RMID = 0;
+/** `shmctl`: change owner, group and permissions. */
+export const IPC_SET = 1;
+/** `shmctl`: tell all of a segment. */
+export const IPC_STAT = 2;
+/** `shmctl`: tell the limits. */
+export const IPC_INFO = 3;
