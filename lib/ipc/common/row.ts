@@ -60,6 +60,13 @@ export class Row {
     return value;
   }
 
+  /** The bytes under that name. @throws CheckpointError: there are none. */
+  bytes(name: string): Uint8Array<ArrayBuffer> {
+    const value = this.#fields[name];
+    this.require(value instanceof Uint8Array, `has no bytes as ${name}`);
+    return value as Uint8Array<ArrayBuffer>;
+  }
+
   /** The list under that name. @throws CheckpointError: there is none. */
   list(name: string): readonly unknown[] {
     const value = this.#fields[name];
