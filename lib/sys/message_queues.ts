@@ -23,6 +23,8 @@ import { kernelSetting } from "./sysvipc.ts";
 export const IPC_NOWAIT = 0o4000;
 /** `msgrcv`: cut a text that is longer than asked for. */
 export const MSG_NOERROR = 0o10000;
+/** `msgrcv`, with IPC_NOWAIT: a copy of the message at an index. */
+export const MSG_COPY = 0o40000;
 
 /** How many calls of a thread wait in the kernel at most; see the head of this file. */
 export const WAITING_COUNT_MAX = 16;
@@ -236,7 +238,8 @@ export async function waitToSend(id: number, type: number, data: Uint8Array, sig
  */
 export function receiveNow(id: number, size: number, type: number, flags: number): KernelMessage | undefined {
   const roomSize = Math.min(size, shared.roomSize);
-  const ownFlags = flagsFor(size, shared, flags) | IPC_NOWAIT;
+  // MSG_COPY never waits, and whoever leaves out IPC_NOWAIT is told so
+  const ownFlags = flagsFor(size, shared, flags) | (flags & MSG_COPY ? 0 : IPC_NOWAIT);
   const received = libc().msgrcv(id, shared.pointer, sizeOf(roomSize), longOf(type), ownFlags);
   if (received >= 0) return shared.take(received);
   const errno = lastErrno();
