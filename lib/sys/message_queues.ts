@@ -311,11 +311,10 @@ async function wait<T>(
   if (isInKernel) waitingCount++;
   try {
     for (let pauseMs = ASK_AGAIN_MS_MIN;; pauseMs = Math.min(2 * pauseMs, ASK_AGAIN_MS_MAX)) {
-      const waited = isInKernel ? await inKernel() : await pause(pauseMs, signal);
-      if (waited !== undefined) return waited;
-      signal?.throwIfAborted();
-      const done = now();
+      const done = (isInKernel ? await inKernel() : undefined) ?? now();
       if (done !== undefined) return done;
+      signal?.throwIfAborted();
+      await pause(pauseMs, signal);
     }
   } catch (error) {
     if (!isRemoval(error)) throw error;

@@ -5,7 +5,8 @@
  *   - Requests and replies are lines of JSON. A process makes one call at a time.
  *   - As root they share an IPC namespace of their own: nobody else's objects are there, its limits can be set, and it goes
  *     with its last process, whatever happened.
- *   - The child reads and calls on its one thread, since a namespace belongs to a thread.
+ *   - The child reads and calls on its one thread: so a call that waits is seen of the process, and who began the namespace
+ *     is in it with that thread only.
  */
 import { fail } from "@std/assert";
 
@@ -50,8 +51,11 @@ export class KernelProcess<Call, Reply> implements AsyncDisposable {
     namespace: string,
     ...args: readonly string[]
   ): Promise<{ caller: KernelProcess<Call, Reply>; namespace: string }> {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", program, namespace, JSON.stringify(identity ?? null), ...args],
+    const run = [Deno.execPath(), "run", "-A", "--no-check", program, namespace, JSON.stringify(identity ?? null)];
+    // not by a call of its own: the runtime's other threads would stay where they were
+    const [command = "", ...rest] = namespace.startsWith("/") ? ["nsenter", `--ipc=${namespace}`, ...run] : run;
+    const child = new Deno.Command(command, {
+      args: [...rest, ...args],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
@@ -106,15 +110,16 @@ async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncG
 const CLONE_NEWIPC = 0x0800_0000;
 
 const SYMBOLS = {
-  open: { parameters: ["buffer", "i32"], result: "i32" },
   unshare: { parameters: ["i32"], result: "i32" },
-  setns: { parameters: ["i32", "i32"], result: "i32" },
   setgroups: { parameters: ["usize", "buffer"], result: "i32" },
   setgid: { parameters: ["u32"], result: "i32" },
   setuid: { parameters: ["u32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** Goes into the namespace of the program's arguments and becomes who they say; then tells the parent, and may be called. */
+/**
+ * Begins the namespace of the program's arguments where that is `new`, and becomes who they say; then tells the parent, and
+ * may be called.
+ */
 export function enter([namespace = "host", identity = "null"]: readonly string[]): void {
   const libc = Deno.dlopen("libc.so.6", SYMBOLS).symbols;
   const require = (result: number, call: string): void => {
@@ -123,10 +128,6 @@ export function enter([namespace = "host", identity = "null"]: readonly string[]
   const own = `/proc/${Deno.readLinkSync("/proc/thread-self")}/ns/ipc`;
   let entered = namespace === "host" ? "host" : own;
   if (namespace === "new" && libc.unshare(CLONE_NEWIPC) !== 0) entered = "host";
-  if (namespace.startsWith("/")) {
-    const path = new TextEncoder().encode(`${namespace}\0`);
-    require(libc.setns(libc.open(path, 0), CLONE_NEWIPC), "setns");
-  }
   const who: Identity | null = JSON.parse(identity);
   if (who) {
     require(libc.setgroups(BigInt(who.groups.length), new Uint8Array(new Uint32Array(who.groups).buffer)), "setgroups");

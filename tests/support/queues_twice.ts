@@ -72,7 +72,7 @@ export interface Ended {
 const SUPERUSER: Principal = { uid: 0, gid: 0, groups: [], pid: 0 };
 
 /** The time in whole seconds. */
-export function seconds(): number {
+function seconds(): number {
   return Math.floor(Date.now() / 1000);
 }
 

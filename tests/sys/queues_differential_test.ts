@@ -17,6 +17,7 @@ import {
   IPC_STAT,
 } from "../../lib/ipc/common/flags.ts";
 import { INDEX_COUNT } from "../../lib/ipc/common/object_ids.ts";
+import { mayControl } from "../../lib/ipc/common/permissions.ts";
 import type { QueueChange } from "../../lib/ipc/queues/calls.ts";
 import { MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_NOERROR, MSG_STAT, MSG_STAT_ANY } from "../../lib/ipc/queues/flags.ts";
 import { DEFAULT_LIMITS, TYPE_MAX } from "../../lib/ipc/queues/limits.ts";
@@ -26,15 +27,16 @@ import * as native from "../../lib/sys/message_queues.ts";
 import type { Identity } from "../support/kernel_process.ts";
 import { cellOf, cellOfEnd, CELLS } from "../support/queue_cells.ts";
 import type { Need } from "../support/queue_cells.ts";
-import { QueuesTwice, seconds } from "../support/queues_twice.ts";
+import { QueuesTwice } from "../support/queues_twice.ts";
 import type { Actor, Call } from "../support/queues_twice.ts";
 import { seededTest } from "../support/seeded.ts";
 import { until } from "../support/until.ts";
 
 const SEQUENCE_COUNT = 320;
 const CARRIER_SEQUENCE_COUNT = 20;
-const CALL_COUNT = 50;
+const CALL_COUNT = 60;
 const TRY_COUNT = 20;
+const TICK_S = 0.05;
 const IS_ROOT = Deno.uid() === 0;
 /** Whether uid 0 may give a queue more than MSGMNB: a container may have taken that from it. */
 const MAY_EXCEED = IS_ROOT && hasCapability(24);
@@ -91,11 +93,19 @@ class Generator {
   next(): { readonly actor: Actor; readonly call: Call } | undefined {
     const idle = this.#twice.actors.filter(({ waiting }) => !waiting);
     for (let attempt = 0; attempt < TRY_COUNT && idle.length > 0; attempt++) {
-      const actor = this.#random.pick(idle);
       const call = this.#call(idle.length > 1);
+      const actor = this.#random.pick(this.#able(idle, call));
       if (!this.#twice.isAmbiguous(actor, call) && !this.#isTakenAway(actor, call)) return { actor, call };
     }
     return undefined;
+  }
+
+  /** Those of `idle` who may change the queue that is to be changed, mostly; for other calls all. */
+  #able(idle: readonly Actor[], call: Call): readonly Actor[] {
+    if (call.call !== "msgctl" || this.#random.isOneIn(4)) return idle;
+    const queue = this.about(call);
+    const able = idle.filter(({ who }) => queue !== undefined && mayControl(queue, who));
+    return able.length > 0 ? able : idle;
   }
 
   /** What uid 0 may do everywhere but here. */
@@ -112,12 +122,20 @@ class Generator {
   }
 
   #call(mayWait: boolean): Call {
+    const sender = this.#twice.waiting().find(({ waiting }) => waiting.call.call === "msgsnd");
+    if (sender && this.#random.isOneIn(8)) return this.#lockOut(sender.waiting.call.id);
     const dice = this.#random.below(100);
     const noWait = mayWait && !this.#random.isOneIn(3) ? 0 : IPC_NOWAIT;
     if (dice < 10 || this.#twice.ids.length === 0) return this.#get();
     if (dice < 50) return this.#send(noWait);
     if (dice < 80) return this.#receive(noWait);
     return this.#control();
+  }
+
+  /** Gives a sender that waits room, and takes his right to send. */
+  #lockOut(id: number): Call {
+    const change = { ...this.#change(), mode: 0, qbytes: this.#twice.table.limits.msgmnb };
+    return { call: "msgctl", id, command: IPC_SET, change };
   }
 
   #get(): Call {
@@ -129,7 +147,7 @@ class Generator {
 
   #mode(): number {
     const random = this.#random;
-    return random.isOneIn(3) ? random.below(0o1000) : random.pick([0o600, 0o660, 0o666, 0o666, 0o622, 0o644, 0]);
+    return random.isOneIn(4) ? random.below(0o1000) : random.pick([0o666, 0o666, 0o666, 0o660, 0o622, 0o644, 0o600, 0]);
   }
 
   #send(flags: number): Call {
@@ -147,8 +165,8 @@ class Generator {
   #receive(noWait: number): Call {
     const random = this.#random;
     const id = this.#id();
-    const size = random.isOneIn(25) ? -1 : random.pick([20_000, 20_000, this.#size, random.below(this.#size + 1)]);
-    if (random.isOneIn(6)) return { call: "msgrcv", id, size, type: random.between(-1, 3), flags: this.#copyFlags() };
+    const size = random.isOneIn(25) ? -1 : random.pick([20_000, this.#size, random.below(this.#size + 1)]);
+    if (random.isOneIn(6)) return { call: "msgrcv", id, size, type: random.between(-1, 2), flags: this.#copyFlags() };
     const type = random.pick([0, this.#type(), -this.#type()]);
     const flags = noWait | (random.isOneIn(4) ? MSG_NOERROR : 0) | (random.isOneIn(4) ? MSG_EXCEPT : 0);
     return { call: "msgrcv", id, size, type, flags };
@@ -160,10 +178,12 @@ class Generator {
     return flags | (random.isOneIn(4) ? MSG_NOERROR : 0);
   }
 
-  /** Mostly the id of a queue; else one that was never there, or not any more. */
+  /** Mostly the id of a queue, one that somebody waits for if there is one; else one that was never there, or is no more. */
   #id(): number {
     const random = this.#random;
     const { ids } = this.#twice;
+    const awaited = this.#twice.waiting().map(({ waiting }) => waiting.call.id);
+    if (awaited.length > 0 && random.isOneIn(2)) return random.pick(awaited);
     if (ids.length > 0 && !random.isOneIn(12)) return random.pick(ids);
     const near = ids.length > 0 ? random.pick(ids) : 0;
     const far = this.#twice.isAlone ? [near + INDEX_COUNT, Math.max(0, near - INDEX_COUNT), 2 ** 31 - 1] : [];
@@ -181,7 +201,7 @@ class Generator {
       const command = random.pick([IPC_INFO, MSG_INFO, random.pick([4, 10, 14, 99, -1])]);
       return { call: "msgctl", id: random.pick([id, -1]), command };
     }
-    const command = random.pick([IPC_STAT, IPC_SET, IPC_SET, IPC_SET, IPC_RMID]);
+    const command = random.isOneIn(8) ? IPC_RMID : random.pick([IPC_STAT, IPC_SET, IPC_SET]);
     const change = command === IPC_SET && !random.isOneIn(10) ? this.#change() : undefined;
     return { call: "msgctl", id, command, ...change ? { change } : {} };
   }
@@ -194,8 +214,8 @@ class Generator {
       uid: random.isOneIn(12) ? nobody : uid,
       gid: random.isOneIn(12) ? nobody : gid,
       // bits that are not the caller's to set
-      mode: this.#mode() | (random.isOneIn(4) ? 0o7000 : 0),
-      qbytes: random.isOneIn(10) ? 40_000 : random.between(0, 3 * this.#size),
+      mode: random.isOneIn(3) ? 0 : this.#mode() | (random.isOneIn(4) ? 0o7000 : 0),
+      qbytes: random.pick([random.between(0, 3 * this.#size), this.#twice.table.limits.msgmnb, 40_000]),
     };
   }
 }
@@ -300,7 +320,8 @@ Deno.test("queues: each call sets the times that it sets with the kernel, and no
   ];
   for (const [who, call, changed] of calls) {
     const before = await times(twice, id);
-    await until("the next second", () => seconds() > before.latest);
+    // the kernel's clock for these ticks some milliseconds after ours
+    await until("the next second", () => Date.now() / 1000 > before.latest + 1 + TICK_S);
     await twice.make(who, call);
     const after = await times(twice, id);
     assertEquals(changes(before.ours, after.ours), changed, `${call.call} by us`);
