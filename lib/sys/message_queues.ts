@@ -1,9 +1,9 @@
 /**
  * System V message queues of this host's kernel: `msgget`, `msgsnd`, `msgrcv`, `msgctl`.
  *
- *   - **The event loop never blocks.** A call is first made with IPC_NOWAIT, which is all there is to it when it can be
- *     carried out. Else it is made once more on one of the runtime's threads, where it waits in the kernel: in the kernel's
- *     order, woken by the kernel, without a cost while nothing happens. An abort ends it there (interrupt.ts).
+ *   - **The event loop never blocks.** A call is first made with IPC_NOWAIT, for {@linkcode ASK_AT_ONCE_MS} again and again.
+ *     Then it is made on one of the runtime's threads, where it waits in the kernel: in the kernel's order, woken by the
+ *     kernel, without a cost while nothing happens. An abort ends it there (interrupt.ts).
  *   - The runtime has 32 such threads, and file access needs them too. So at most {@linkcode WAITING_COUNT_MAX} calls wait
  *     in the kernel; any more, and all where calls cannot be ended, ask again and again, with pauses that grow. Those have
  *     no place in the kernel's line.
@@ -12,9 +12,10 @@
  *     since, waits on as if he had come later.
  *   - Types are numbers: one that a C program sent beyond 2^53 is received rounded.
  */
-import { pause } from "../base/clock.ts";
+import { Deadline, pause } from "../base/clock.ts";
 import { ERRNO } from "../base/errno.ts";
 import { SystemError } from "../base/errors.ts";
+import { yieldProcessor } from "./host.ts";
 import { canInterrupt, untilEnded } from "./interrupt.ts";
 import { addressOf, errnoError, lastErrno, libc } from "./libc.ts";
 import { kernelSetting } from "./sysvipc.ts";
@@ -28,6 +29,8 @@ export const MSG_COPY = 0o40000;
 
 /** How many calls of a thread wait in the kernel at most; see the head of this file. */
 export const WAITING_COUNT_MAX = 16;
+/** How long a call is made again and again before it waits: in that time a busy peer has sent or received. */
+const ASK_AT_ONCE_MS = 0.05;
 const ASK_AGAIN_MS_MIN = 1;
 const ASK_AGAIN_MS_MAX = 16;
 
@@ -39,6 +42,8 @@ const TYPE_SIZE = 8;
 const WORD = 2 ** 32;
 /** Linux's MSGMAX unless somebody has raised it: the buffers begin with this. */
 const TEXT_SIZE = 8192;
+/** What small texts share: as much as one large one may have. */
+const SLAB_SIZE = 8192;
 const SEE_IPCS = "ipcs -q names its owner and mode";
 
 /** A message of the kernel's. */
@@ -145,9 +150,29 @@ class MessageBuffer {
   }
 
   take(size: number): KernelMessage {
-    const [low = 0, high = 0] = this.#words;
-    return { type: high * WORD + low, data: this.#bytes.slice(TYPE_SIZE, TYPE_SIZE + size) };
+    const type = (this.#words[1] as number) * WORD + (this.#words[0] as number);
+    const data = newBytes(size);
+    data.set(this.#bytes.subarray(TYPE_SIZE, TYPE_SIZE + size));
+    return { type, data };
   }
+}
+
+let slab = new ArrayBuffer(0);
+let slabUsed = 0;
+
+/**
+ * Bytes for a text. Small ones share a piece of memory of {@linkcode SLAB_SIZE}, since a buffer of its own costs a text of 64
+ * bytes half as much as the call into the kernel.
+ */
+function newBytes(size: number): Uint8Array<ArrayBuffer> {
+  if (size > SLAB_SIZE / 8) return new Uint8Array(size);
+  if (slabUsed + size > slab.byteLength) {
+    slab = new ArrayBuffer(SLAB_SIZE);
+    slabUsed = 0;
+  }
+  const bytes = new Uint8Array(slab, slabUsed, size);
+  slabUsed += size;
+  return bytes;
 }
 
 /** For calls that do not wait: they leave nothing in it. */
@@ -296,7 +321,8 @@ export async function waitToReceive(
 // ---- waiting
 
 /**
- * Carries out a call that could not be carried out at once.
+ * Carries out a call that could not be carried out at once. At first it gives way to whoever may have the CPU to end its
+ * wait: sleeping and waking take two other threads, and ten times as long.
  *
  * @param now makes it without waiting. @param inKernel makes it on another thread. Both give undefined when it came to nothing.
  */
@@ -310,6 +336,8 @@ async function wait<T>(
   const isInKernel = waitingCount < WAITING_COUNT_MAX && (signal === undefined || canInterrupt());
   if (isInKernel) waitingCount++;
   try {
+    const soon = askForAWhile(now);
+    if (soon !== undefined) return soon;
     for (let pauseMs = ASK_AGAIN_MS_MIN;; pauseMs = Math.min(2 * pauseMs, ASK_AGAIN_MS_MAX)) {
       const done = (isInKernel ? await inKernel() : undefined) ?? now();
       if (done !== undefined) return done;
@@ -322,6 +350,15 @@ async function wait<T>(
   } finally {
     if (isInKernel) waitingCount--;
   }
+}
+
+function askForAWhile<T>(now: () => T | undefined): T | undefined {
+  for (const deadline = new Deadline(ASK_AT_ONCE_MS); !deadline.passed;) {
+    yieldProcessor();
+    const done = now();
+    if (done !== undefined) return done;
+  }
+  return undefined;
 }
 
 /** A queue that was there and is not any more. */

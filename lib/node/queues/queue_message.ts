@@ -14,7 +14,7 @@ export class QueueMessage {
   readonly #acknowledge: Acknowledge | undefined;
   #acknowledged: Promise<void> | undefined;
 
-  /** @param acknowledge undefined where that was done with the receipt. */
+  /** As it came; without `acknowledge` that was done with the receipt. */
   constructor(type: number, data: Uint8Array<ArrayBuffer>, deliveryCount: number, acknowledge?: Acknowledge) {
     this.type = type;
     this.data = data;

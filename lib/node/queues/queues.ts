@@ -22,7 +22,7 @@ export class Queues {
   /** System V's own calls, on the same queues. */
   readonly calls: MessageQueues;
 
-  /** @param calls who carries them out. */
+  /** Those of whoever carries out `calls`. */
   constructor(calls: MessageQueues) {
     this.calls = calls;
   }
