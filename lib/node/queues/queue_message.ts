@@ -7,7 +7,7 @@ export type Acknowledge = () => Promise<void>;
 export class QueueMessage {
   /** At least 1. */
   readonly type: number;
-  /** Its text, as bytes. */
+  /** Its text, as bytes; a view of memory that it may share with other messages. */
   readonly data: Uint8Array<ArrayBuffer>;
   /** How often it was given out, this time included; more than 1: somebody may have worked on it before. */
   readonly deliveryCount: number;
