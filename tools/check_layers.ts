@@ -20,15 +20,18 @@ const LAYERS: readonly string[] = [
   "lib/ipc/common",
   "lib/ipc/segments",
   "lib/ipc/queues",
+  "lib/registry",
   "lib/coherence",
   "lib/checkpoint",
   "lib/net",
   "lib/node/common",
   "lib/node/queues",
+  "lib/node/registry_client",
   "lib/node/memory",
   "lib/node/cluster",
   "lib/node/logger",
   "lib/node/config",
+  "lib/node/registry",
   "lib/launch",
   "lib/cli",
   "roles",
@@ -42,7 +45,7 @@ const ONLY: ReadonlyMap<string, readonly string[]> = new Map([
   ["main.ts", LAYERS.filter((layer) => layer !== "mod.ts")],
 ]);
 
-const PURE = ["lib/base", "lib/wire", "lib/config", "lib/ipc", "lib/coherence"] as const;
+const PURE = ["lib/base", "lib/wire", "lib/config", "lib/ipc", "lib/registry", "lib/coherence"] as const;
 
 /** Where the pure folders' clock, randomness and log come from; only impure code may import them. */
 const IMPURE_FILES = ["lib/base/clock.ts", "lib/base/random.ts", "lib/base/log.ts"] as const;
