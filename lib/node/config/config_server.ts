@@ -20,9 +20,10 @@ import { ConfigService } from "./config_service.ts";
 import { listenDeno } from "../common/deno_listener.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { stateDirectory } from "../common/state_directory.ts";
+import { IN_MEMORY } from "../common/state_file.ts";
 import { SegmentKeeper } from "./segment_keeper.ts";
 import { SegmentService } from "./segment_service.ts";
-import { IN_MEMORY, SegmentState } from "./segment_state.ts";
+import { SegmentState } from "./segment_state.ts";
 import { ServerWatch } from "./server_watch.ts";
 import { Zeroing } from "./zeroing.ts";
 

@@ -1,20 +1,10 @@
 /**
- * The table of segments in a file, so that a config server that is killed loses nothing it has said.
- *
- *   - One transaction per call, stored before the call is answered. The write-ahead log is not forced to the disk each
- *     time: what the kernel has, it keeps when this process dies; when the host dies the latest calls may be forgotten.
- *   - One config server per file: a second one is refused.
- *   - Only its owner may read it: the directory has mode 0700, the file 0600.
- *   - What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not here.
+ * The table of segments in a file, so that a config server that is killed loses nothing it has said: one transaction per
+ * call, stored before the call is answered. What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not
+ * here.
  */
-import { DatabaseSync } from "node:sqlite";
-import type { SQLInputValue } from "node:sqlite";
-import { dirname } from "node:path";
-import { SystemError } from "../../base/errors.ts";
 import type { RowChanges } from "../../ipc/segments/segment_rows.ts";
-
-/** The file name for a table that ends with its process. */
-export const IN_MEMORY = ":memory:";
+import { StateFile } from "../common/state_file.ts";
 
 const HEAD = ["format", "sequence", "lastIndex", "nextAttachment"] as const;
 const SEGMENT = [
@@ -47,87 +37,44 @@ export interface RegionRow {
 
 /** See the head of this file. */
 export class SegmentState {
-  readonly #database: DatabaseSync;
+  readonly #file: StateFile;
 
-  private constructor(database: DatabaseSync) {
-    this.#database = database;
+  private constructor(file: StateFile) {
+    this.#file = file;
   }
 
-  /** Opens `file`, or makes it. @throws SystemError EBUSY: another one has it; EIO: it cannot be used, and why. */
+  /** Opens `file`, or makes it. @throws SystemError as {@linkcode StateFile.open}. */
   static open(file: string): SegmentState {
-    let database: DatabaseSync | undefined;
-    try {
-      if (file !== IN_MEMORY) makePrivate(file);
-      database = new DatabaseSync(file);
-      database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-      database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`);
-      return new SegmentState(database);
-    } catch (error) {
-      database?.close();
-      throw unusable(file, error as Error);
-    }
+    return new SegmentState(StateFile.open(file, SCHEMA, "config server"));
   }
 
   /** The rows of the table as they were stored, not checked; undefined when there are none yet. */
   readTable(): unknown {
-    const all = (table: string): unknown[] => this.#database.prepare(`SELECT * FROM ${table}`).all();
-    const [head] = all("head");
+    const [head] = this.#file.rows("head");
     if (head === undefined) return undefined;
-    return { ...head as object, segments: all("segments"), attachments: all("attachments") };
+    return { ...head as object, segments: this.#file.rows("segments"), attachments: this.#file.rows("attachments") };
   }
 
   /** The regions as they were stored. */
   readRegions(): RegionRow[] {
-    return this.#database.prepare("SELECT * FROM regions").all() as unknown as RegionRow[];
+    return this.#file.rows("regions") as RegionRow[];
   }
 
   /** Stores what a call has changed, and the regions that are others now. */
   store(changes: RowChanges, regions: readonly RegionRow[] = []): void {
-    this.#database.exec("BEGIN IMMEDIATE");
-    this.#put("head", ["only", ...HEAD], [{ only: 1, ...changes.head }]);
-    this.#put("segments", SEGMENT, changes.segments);
-    this.#delete("segments", "id", changes.removedSegments);
-    this.#put("attachments", ATTACHMENT, changes.attachments);
-    this.#delete("attachments", "number", changes.removedAttachments);
-    this.#put("regions", REGION, regions);
-    this.#database.exec("COMMIT");
-  }
-
-  #put<Column extends string>(
-    table: string,
-    columns: readonly Column[],
-    rows: readonly Readonly<Record<Column, SQLInputValue>>[],
-  ): void {
-    if (rows.length === 0) return;
-    const places = columns.map(() => "?").join(", ");
-    const insert = this.#database.prepare(`INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES (${places})`);
-    for (const row of rows) insert.run(...columns.map((column) => row[column]));
-  }
-
-  #delete(table: string, column: string, keys: readonly number[]): void {
-    if (keys.length === 0) return;
-    const remove = this.#database.prepare(`DELETE FROM ${table} WHERE ${column} = ?`);
-    for (const key of keys) remove.run(key);
+    const file = this.#file;
+    file.store(() => {
+      file.put("head", ["only", ...HEAD], [{ only: 1, ...changes.head }]);
+      file.put("segments", SEGMENT, changes.segments);
+      file.delete("segments", "id", changes.removedSegments);
+      file.put("attachments", ATTACHMENT, changes.attachments);
+      file.delete("attachments", "number", changes.removedAttachments);
+      file.put("regions", REGION, regions);
+    });
   }
 
   /** Closes the file. */
   close(): void {
-    this.#database.close();
+    this.#file.close();
   }
-}
-
-/** Makes `file` and its directory readable for their owner only, before anything is in them. */
-function makePrivate(file: string): void {
-  Deno.mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  Deno.openSync(file, { create: true, write: true, mode: 0o600 }).close();
-  Deno.chmodSync(file, 0o600);
-}
-
-function unusable(file: string, error: Error): SystemError {
-  const isBusy = /database is locked/.test(error.message);
-  const next = isBusy
-    ? "another config server has it; name another one with --state"
-    : `${error.message}; name another one with --state, or begin anew without it`;
-  const code = isBusy ? "EBUSY" : "EIO";
-  return new SystemError("open", code, `cannot use the state in ${file}: ${code}; ${next}`, error);
 }
