@@ -36,7 +36,7 @@ export interface MessageShape {
   /** Who sends it. */
   readonly from: "client" | "server";
   /** Which roles serve it (a request), or answer with it. */
-  readonly roles: "any" | "server" | "config" | "logger";
+  readonly roles: "any" | "server" | "config" | "logger" | "registry";
   /** The fields after `[id, kind, incarnation, epoch]`, in order. */
   readonly fields: Readonly<Record<string, FieldType>>;
   /** The most bytes that may follow the header. */
@@ -61,6 +61,8 @@ export const WAIT_SIZE_MAX = 64;
 export const TOKEN_SIZE = 16;
 /** The most changed bytes one `gathered` carries. */
 export const GATHER_SIZE_MAX = 512 * 1024;
+/** The most names one `listReply`, and the most events one `watchReply` has: they fit a header at their largest. */
+export const NAMES_PER_REPLY_MAX = 128;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -444,6 +446,120 @@ export const MESSAGES = {
       "What it returns, and at most one row of what it fills in. `status`: `[id, key, base, rangeSize, size, uid, gid, cuid, " +
       "cgid, mode, nattch, atime, dtime, ctime, cpid, lpid]`, times in seconds since 1970; `limits`: `[shmmax, shmmin, " +
       "shmmni, shmall, memlock]`, the first and the fourth as decimal texts; `usage`: `[segmentCount, pageCount]`.",
+  },
+  bind: {
+    kind: 80,
+    from: "client",
+    roles: "registry",
+    fields: { name: "text", value: "text", isLeased: "bool", replaces: "bool" },
+    payloadMax: 0,
+    about:
+      "Bind `name` to `value`, for good or (`isLeased`) until this session ends; EEXIST where it is bound, unless it `replaces` " +
+      "the same user's. Answered by `revisionReply`. Not repeatable.",
+  },
+  revisionReply: {
+    kind: 81,
+    from: "server",
+    roles: "registry",
+    fields: { revision: "u64" },
+    payloadMax: 0,
+    about: "It is done, and is the change of that revision.",
+  },
+  unbind: {
+    kind: 82,
+    from: "client",
+    roles: "registry",
+    fields: { name: "text" },
+    payloadMax: 0,
+    about: "Unbind `name`. Answered by `revisionReply`; ENOENT where it is not bound. Not repeatable.",
+  },
+  query: {
+    kind: 84,
+    from: "client",
+    roles: "registry",
+    fields: { name: "text", waitMs: "u32" },
+    payloadMax: 0,
+    about: "What is `name` bound to? Waits for up to `waitMs` until it is; ENOENT when it is not then.",
+  },
+  queryReply: {
+    kind: 85,
+    from: "server",
+    roles: "registry",
+    fields: { value: "text", revision: "u64", isLeased: "bool", uid: "u32", time: "u64" },
+    payloadMax: 0,
+    about: "To what, since which revision, by whom, and when: in seconds since 1970.",
+  },
+  list: {
+    kind: 86,
+    from: "client",
+    roles: "registry",
+    fields: { prefix: "text", after: "text" },
+    payloadMax: 0,
+    about: "Which names begin with `prefix`? From the first after `after`, in the order of their UTF-16 units.",
+  },
+  listReply: {
+    kind: 87,
+    from: "server",
+    roles: "registry",
+    fields: { revision: "u64", names: "rows", isLast: "bool" },
+    payloadMax: 0,
+    about:
+      "A row `[name, value, revision, isLeased, uid, time]` each, as it is at `revision`. Unless it `isLast` there are more: " +
+      "ask again after the last of these.",
+  },
+  watch: {
+    kind: 88,
+    from: "client",
+    roles: "registry",
+    fields: { since: "u64", waitMs: "u32" },
+    payloadMax: 0,
+    about:
+      "What has changed after revision `since`? Waits for up to `waitMs` until something has. ESTALE when that is not " +
+      "remembered any more: list, and watch from the list's revision.",
+  },
+  watchReply: {
+    kind: 89,
+    from: "server",
+    roles: "registry",
+    fields: { next: "u64", events: "rows" },
+    payloadMax: 0,
+    about:
+      "The changes in their order, a row `[revision, kind, name, value, isLeased, uid, time]` each, `kind` being `bound` or " +
+      "`unbound`; `next` is the revision to watch from then.",
+  },
+  registryInfo: {
+    kind: 90,
+    from: "client",
+    roles: "registry",
+    fields: {},
+    payloadMax: 0,
+    about: "How does the registry do?",
+  },
+  registryInfoReply: {
+    kind: 91,
+    from: "server",
+    roles: "registry",
+    fields: {
+      pid: "u32",
+      transport: "text",
+      revision: "u64",
+      nameCount: "u32",
+      sessionCount: "u32",
+      requestCount: "u64",
+      uptimeMs: "u64",
+    },
+    payloadMax: 0,
+    about: "What it keeps, and what has passed through it.",
+  },
+  cancel: {
+    kind: 92,
+    from: "client",
+    roles: "registry",
+    fields: { request: "u32" },
+    payloadMax: 0,
+    about:
+      "Let request `request` of this session wait no longer: it is answered at once, with EINTR unless its answer is on its " +
+      "way already. Answered by `done`.",
   },
 } as const satisfies Record<string, MessageShape>;
 

@@ -121,10 +121,11 @@ const FIELD_TYPES: Readonly<Record<FieldType, string>> = {
 };
 
 const ROLES: Readonly<Record<MessageShape["roles"], string>> = {
-  any: "both",
+  any: "all",
   server: "memory server",
   config: "config server",
   logger: "logger",
+  registry: "registry",
 };
 
 function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
