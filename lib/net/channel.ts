@@ -22,7 +22,7 @@ import { PendingTable } from "./pending_table.ts";
 import { readReplies } from "./reply_reader.ts";
 import type { ReplySink } from "./reply_reader.ts";
 import { Pending } from "./request.ts";
-import type { Reply, RequestOptions } from "./request.ts";
+import type { ChannelRequestOptions, Reply, RequestOptions } from "./request.ts";
 import { RequestWriter } from "./request_writer.ts";
 import { tryClose } from "./stream.ts";
 
@@ -144,11 +144,12 @@ export class Channel implements AsyncDisposable, ReplySink {
     name: N,
     fields: Fields<N>,
     isRepeatable: boolean,
-    options?: RequestOptions,
+    options?: ChannelRequestOptions,
     payload: Uint8Array = NOTHING,
   ): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const id = this.#takeId();
+      options?.onId?.(id);
       const frame = encodeFrame(name, this.#envelope(id), fields, payload.length);
       this.#submit(
         new Pending("other", id, 0, 0, payload, frame, isRepeatable, this.#deadline(options), resolve as never, reject),

@@ -7,6 +7,7 @@
  *
  * Runs in a Worker whose event loop never turns: whoever wants something of it signals a watched eventfd.
  */
+import { invariant } from "../base/assert.ts";
 import { nowMs } from "../base/clock.ts";
 import { DsmError, InvariantError, ProtocolError } from "../base/errors.ts";
 import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
@@ -90,7 +91,7 @@ class EpollLink implements Link {
 /** The transport; `run` is its loop. */
 export class EpollTransport {
   readonly #listener: number;
-  readonly #memory: SharedMemory;
+  readonly #memory: SharedMemory | undefined;
   readonly #service: Service;
   readonly #events: TransportEvents;
   readonly #options: TransportOptions;
@@ -116,10 +117,10 @@ export class EpollTransport {
   #acceptAgainMs = 0;
   #sweptMs = nowMs();
 
-  /** @param listener a listening descriptor; @param memory where `sendMemory` sends from. */
+  /** @param listener a listening descriptor; @param memory where `sendMemory` sends from, for a role that has one. */
   constructor(
     listener: number,
-    memory: SharedMemory,
+    memory: SharedMemory | undefined,
     service: Service,
     events: TransportEvents,
     options: TransportOptions,
@@ -363,6 +364,8 @@ export class EpollTransport {
 
   /** For links: sends what is in the output, and then a part of the region, without a copy as far as the peer takes it. */
   sendMemory(link: EpollLink, offset: number, size: number): void {
+    const memory = this.#memory;
+    invariant(memory !== undefined, "only a role that has memory sends from it");
     const output = this.#output;
     const head = output.bytes.slice(this.#replyStart, output.size);
     output.size = this.#replyStart;
@@ -370,14 +373,14 @@ export class EpollTransport {
     if (link.isClosed) return;
     let sent = 0;
     if (link.pending.length === 0) {
-      sent = sendFromMemory(link.fd, head, head.length, this.#memory, offset, size);
+      sent = sendFromMemory(link.fd, head, head.length, memory, offset, size);
       if (sent === BROKEN) return this.drop(link);
       sent = Math.max(0, sent);
       if (sent === head.length + size) return;
     }
     if (sent < head.length) this.#keep(link, head.subarray(sent));
     const rest = Math.max(0, sent - head.length);
-    this.#keep(link, this.#memory.bytes.slice(offset + rest, offset + size));
+    this.#keep(link, memory.bytes.slice(offset + rest, offset + size));
   }
 
   #keep(link: EpollLink, bytes: Uint8Array<ArrayBuffer>): void {

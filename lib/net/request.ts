@@ -9,6 +9,12 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The same within dsm. */
+export interface ChannelRequestOptions extends RequestOptions {
+  /** Told the number that the request has in its session: what it is cancelled by, where the server has it wait. */
+  readonly onId?: (id: number) => void;
+}
+
 /** A reply: its header, and its payload. */
 export interface Reply {
   /** The decoded header. */

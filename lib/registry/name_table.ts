@@ -57,6 +57,11 @@ export class NameTable {
     return this.#revision;
   }
 
+  /** Whether there are changes that {@linkcode NameTable.takeChanges} has not given out. */
+  get hasChanged(): boolean {
+    return this.#taken !== this.#revision;
+  }
+
   /** How many names are bound. */
   get size(): number {
     return this.#bindings.size;
@@ -158,14 +163,16 @@ export class NameTable {
     return Array.from({ length: count }, (_, index) => this.#event(since + 1 + index));
   }
 
-  /** A session has ended: its leases are unbound. */
-  endSession(session: string, time: number): void {
-    for (const name of this.#leases.get(session) ?? []) this.#unbind(this.#bindings.get(name) as Binding, time);
+  /** A session has ended: its leases are unbound. @returns their names. */
+  endSession(session: string, time: number): readonly string[] {
+    const names = [...this.#leases.get(session) ?? []];
+    for (const name of names) this.#unbind(this.#bindings.get(name) as Binding, time);
+    return names;
   }
 
   /** The rows of what has changed since this was last called; undefined when nothing has. */
   takeChanges(): NameChanges | undefined {
-    if (this.#taken === this.#revision) return undefined;
+    if (!this.hasChanged) return undefined;
     const changed = [...this.#changedNames];
     const names = changed.flatMap((name) => this.#bindings.get(name) ?? []);
     const oldest = this.#revision - this.#eventCount;

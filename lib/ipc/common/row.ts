@@ -5,7 +5,7 @@ import { CheckpointError } from "../../base/errors.ts";
 export const WORD_MAX = 0xffff_ffff;
 
 /** @throws CheckpointError where two of `rows` have the same value as `field`. */
-export function requireDistinct(rows: string, field: string, values: readonly number[]): void {
+export function requireDistinct(rows: string, field: string, values: readonly (number | string)[]): void {
   if (new Set(values).size !== values.length) throw new CheckpointError(`two ${rows} have the same ${field}`);
 }
 

@@ -1,0 +1,293 @@
+/**
+ * What a registry does with the bytes that reach its port.
+ *
+ *   - What was received together is served together: ONE transaction stores all it has changed, and only then does any
+ *     answer leave. So whatever anybody was told is in the store, for the next life of a registry that is killed.
+ *   - A request that has to wait keeps nobody waiting: not even the requests behind it on its connection.
+ *   - When a session ends, so do its leases. The sessions of an earlier life have LAPSE_MS to come back; then they end.
+ *   - When the registry itself ends, no session does: the next life may take them up.
+ *   - What cannot be stored ends the process: a table that knows more than its file must not answer.
+ */
+import { ProtocolError, SystemError } from "../../base/errors.ts";
+import type { Inbox } from "../../net/inbox.ts";
+import { SILENT_MS_MAX } from "../../net/transport.ts";
+import type { Link, Service } from "../../net/transport.ts";
+import { NameTable } from "../../registry/name_table.ts";
+import { meetEpoch } from "../../wire/epoch.ts";
+import type { EpochWord } from "../../wire/epoch.ts";
+import { decodeHeader, frameSizes, requirePayload } from "../../wire/frame.ts";
+import type { Header } from "../../wire/frame.ts";
+import { MAGIC, PREFIX_SIZE } from "../../wire/messages.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import { acceptHello, startsNative } from "../common/native_hello.ts";
+import { Clients } from "./clients.ts";
+import type { Client, User } from "./clients.ts";
+import { isNameRequest, NameRequests } from "./name_requests.ts";
+import { Outbox, OUTBOX_SIZE_MAX } from "./outbox.ts";
+import type { RegistryStore } from "./registry_state.ts";
+
+/** How long the sessions of an earlier life have to come back. */
+export const LAPSE_MS = SILENT_MS_MAX;
+
+/** What a service needs of the process it runs in; a simulator has another one. */
+export interface RegistryHost {
+  /** Who is at the other end of a connection. */
+  identify(link: Link): User;
+  /** Milliseconds of a clock that only goes forward. */
+  nowMs(): number;
+  /** Seconds since 1970. */
+  time(): number;
+  /** A line for the log. */
+  readonly log: LogSink;
+}
+
+/** What a registry tells of itself. */
+export interface RegistryAbout {
+  /** Its process. */
+  readonly pid: number;
+  /** Which transport serves. */
+  readonly transport: "epoll" | "deno";
+}
+
+class Conversation {
+  isNative = false;
+  client: Client | undefined;
+}
+
+/** See the head of this file. */
+export class RegistryService implements Service {
+  readonly #store: RegistryStore;
+  readonly #host: RegistryHost;
+  readonly #about: RegistryAbout;
+  readonly #names: NameTable;
+  readonly #epoch: EpochWord;
+  readonly #outbox: Outbox;
+  readonly #nameRequests: NameRequests;
+  readonly #clients: Clients;
+  readonly #startedMs: number;
+  #storedEpoch: EpochWord;
+  #requestCount = 0;
+  #isLapsing: boolean;
+  #isSettling = false;
+  #isEnding = false;
+
+  /** Goes on from what `store` has. @throws CheckpointError where that is no registry's. */
+  constructor(store: RegistryStore, host: RegistryHost, about: RegistryAbout) {
+    this.#store = store;
+    this.#host = host;
+    this.#about = about;
+    this.#names = new NameTable(store.readNames());
+    this.#epoch = store.readEpoch();
+    this.#storedEpoch = { ...this.#epoch };
+    this.#outbox = new Outbox(this.#epoch);
+    this.#nameRequests = new NameRequests(this.#names, this.#outbox);
+    const absent = this.#names.sessions;
+    this.#clients = new Clients(absent);
+    this.#isLapsing = absent.length > 0;
+    this.#startedMs = host.nowMs();
+  }
+
+  /** From now on no session ends any more. */
+  end(): void {
+    this.#isEnding = true;
+  }
+
+  /** How many names it knows. */
+  get nameCount(): number {
+    return this.#names.size;
+  }
+
+  // ---- what the transport says
+
+  /** See {@linkcode Service}. */
+  opened(link: Link): void {
+    link.state = new Conversation();
+  }
+
+  /** See {@linkcode Service}. */
+  closed(link: Link): void {
+    const { client } = link.state as Conversation;
+    if (!client || this.#isEnding || !this.#clients.end(client, link)) return;
+    this.#endSession(client.session.token, client);
+    this.#settle();
+  }
+
+  /** See {@linkcode Service}. */
+  receivedTogether(inbox: Inbox): void {
+    for (let index = 0; index < inbox.count; index++) {
+      const letter = inbox.at(index);
+      try {
+        this.#serveAll(letter.link, inbox.bytes, inbox.view, letter);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        // `received` meets it again, where it ends the connection
+      }
+    }
+    this.#settle();
+  }
+
+  /** See {@linkcode Service}. */
+  received(
+    link: Link,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    end: number,
+    start: number = 0,
+  ): number {
+    const part = { start, end };
+    try {
+      this.#serveAll(link, bytes, view, part);
+    } finally {
+      this.#settle();
+    }
+    return part.start;
+  }
+
+  /** See {@linkcode Service}. */
+  nextTickMs(): number {
+    const now = this.#host.nowMs();
+    const lapseMs = this.#isLapsing ? this.#startedMs + LAPSE_MS - now : Infinity;
+    return Math.max(0, Math.min(lapseMs, this.#nameRequests.waiting.nextMs(now)));
+  }
+
+  /** See {@linkcode Service}. */
+  tick(): void {
+    const now = this.#host.nowMs();
+    if (this.#isLapsing && now >= this.#startedMs + LAPSE_MS) this.#lapse();
+    this.#nameRequests.waiting.expire(now);
+    this.#settle();
+  }
+
+  #lapse(): void {
+    this.#isLapsing = false;
+    const absent = this.#clients.takeAbsent();
+    for (const token of absent) this.#endSession(token, undefined);
+    if (absent.length > 0) {
+      this.#host.log("info", `${absent.length} session(s) did not come back: what they leased is free`);
+    }
+  }
+
+  #endSession(token: string, client: Client | undefined): void {
+    this.#nameRequests.endSession(token, client, this.#host.time());
+  }
+
+  // ---- serving
+
+  /** Serves the whole frames at the front of a part, which begins after them then. */
+  #serveAll(
+    link: Link,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    part: { start: number; readonly end: number },
+  ): void {
+    const talk = link.state as Conversation;
+    if (!talk.isNative) {
+      if (!startsNative(bytes.subarray(part.start, part.end))) return;
+      talk.isNative = true;
+      part.start += MAGIC.length;
+    }
+    while (part.end - part.start >= PREFIX_SIZE && !link.isBlocked) {
+      const { headerSize, payloadSize } = frameSizes(view, part.start);
+      const headerAt = part.start + PREFIX_SIZE;
+      const payloadAt = headerAt + headerSize;
+      if (payloadAt > part.end) return link.want(payloadAt - part.start);
+      const header = decodeHeader(bytes.subarray(headerAt, payloadAt));
+      requirePayload(header.name, payloadSize);
+      const end = payloadAt + payloadSize;
+      if (end > part.end) return link.want(end - part.start);
+      this.#serve(link, talk, header);
+      part.start = end; // only now: who breaks the protocol is met once more, and closed
+      if (this.#outbox.size > OUTBOX_SIZE_MAX) this.#settle();
+    }
+  }
+
+  #serve(link: Link, talk: Conversation, header: Header): void {
+    this.#requestCount++;
+    meetEpoch(this.#epoch, header.incarnation, header.epoch);
+    if (header.name === "hello") return this.#welcome(link, talk, header);
+    const { client } = talk;
+    if (!client) throw new ProtocolError(`${header.name} before hello`);
+    client.incarnation = header.incarnation;
+    const answered = client.session.answered(header.id);
+    if (answered) return this.#outbox.say(client, answered);
+    try {
+      this.#answer(client, header);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#outbox.reply(client, header.id, "error", { code: error.code, message: error.message });
+    }
+  }
+
+  #welcome(link: Link, talk: Conversation, { id, incarnation, fields }: Header & { readonly name: "hello" }): void {
+    if (talk.client) throw new ProtocolError("a second hello");
+    const version = acceptHello(fields);
+    const { client, left } = this.#clients.greet(fields.token.toHex(), link, this.#host.identify(link));
+    client.incarnation = incarnation;
+    talk.client = client;
+    this.#outbox.say(link, MAGIC);
+    this.#outbox.reply(client, id, "welcome", {
+      version,
+      role: "registry",
+      token: Uint8Array.fromHex(client.session.token),
+      // one taken up from an earlier life keeps what it had, but its answers are not known
+      resumed: left !== undefined,
+    });
+    left?.close();
+  }
+
+  #answer(client: Client, header: Header): void {
+    const { id } = header;
+    if (isNameRequest(header)) {
+      return this.#nameRequests.serve(client, header, this.#host.nowMs(), this.#host.time());
+    }
+    switch (header.name) {
+      case "ping":
+        return void this.#outbox.reply(client, id, "pong", {});
+      case "cancel":
+        return this.#cancel(client, id, header.fields.request);
+      case "registryInfo":
+        return void this.#outbox.reply(client, id, "registryInfoReply", {
+          ...this.#about,
+          revision: this.#names.revision,
+          nameCount: this.#names.size,
+          sessionCount: this.#clients.count,
+          requestCount: this.#requestCount,
+          uptimeMs: Math.round(this.#host.nowMs() - this.#startedMs),
+        });
+      default:
+        throw new SystemError(header.name, "ENOSYS", `this is a registry; it does not answer ${header.name}`);
+    }
+  }
+
+  #cancel(client: Client, id: number, request: number): void {
+    if (this.#nameRequests.waiting.cancel(client, request)) {
+      this.#outbox.reply(client, request, "error", { code: "EINTR", message: "it was cancelled" });
+    }
+    this.#outbox.reply(client, id, "done", {});
+  }
+
+  // ---- storing, then answering
+
+  /** Stores what has changed, then has the answers leave; an answer that cannot leave may end a session, and so on. */
+  #settle(): void {
+    if (this.#isSettling) return;
+    this.#isSettling = true;
+    try {
+      do {
+        this.#storeChanges();
+        this.#outbox.deliver();
+      } while (this.#outbox.size > 0 || this.#names.hasChanged);
+    } finally {
+      this.#isSettling = false;
+    }
+  }
+
+  #storeChanges(): void {
+    const names = this.#names.takeChanges();
+    const { incarnation, epoch } = this.#epoch;
+    const isNewEpoch = incarnation !== this.#storedEpoch.incarnation || epoch !== this.#storedEpoch.epoch;
+    if (!names && !isNewEpoch) return;
+    if (isNewEpoch) this.#storedEpoch = { incarnation, epoch };
+    this.#store.store({ names, epoch: isNewEpoch ? this.#storedEpoch : undefined });
+  }
+}
