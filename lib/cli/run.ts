@@ -13,6 +13,8 @@ import { hint } from "./suggest.ts";
 
 /** The exit status of a mistake on the command line. */
 export const EXIT_USAGE = 2;
+/** The exit status when nothing came before `--wait` ended. */
+export const EXIT_NOTHING_CAME = 3;
 
 /** What {@linkcode runProgram} may be told beside argv. */
 export interface RunOptions {
