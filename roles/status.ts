@@ -1,13 +1,18 @@
 /** `dsm status`: the servers of a cluster, and what passes through them. */
-import { formatEndpoint } from "../lib/base/units.ts";
+import { DsmError } from "../lib/base/errors.ts";
+import { formatEndpoint, formatTime } from "../lib/base/units.ts";
 import { command } from "../lib/cli/command.ts";
 import { print } from "../lib/cli/output.ts";
+import type { Shared } from "../lib/cli/shared.ts";
+import { Registry } from "../lib/node/registry_client/registry.ts";
 import { connect } from "../lib/node/cluster/cluster.ts";
 import { serverRows, trafficTable } from "./cluster/server_table.ts";
 import type { ServerRow } from "./cluster/server_table.ts";
 import { watch } from "./cluster/watch.ts";
 
 const CONNECT_MS_MAX = 1_500;
+/** How long the registry may take to answer: on a host without one this is waited in vain. */
+const REGISTRY_MS_MAX = 400;
 
 /** Operations per second of each server since the rows before. */
 function ratesOf(before: readonly ServerRow[], now: readonly ServerRow[]): Map<string, number> {
@@ -21,10 +26,24 @@ function ratesOf(before: readonly ServerRow[], now: readonly ServerRow[]): Map<s
   return rates;
 }
 
+/** A line about the registry. */
+async function registryLine({ registry: endpoint }: Shared): Promise<string> {
+  const name = formatEndpoint(endpoint);
+  await using registry = new Registry({ registry: name, timeoutMs: REGISTRY_MS_MAX });
+  try {
+    const { nameCount, sessionCount, uptimeMs } = await registry.info();
+    const uptime = formatTime(Math.floor(uptimeMs / 1000) * 1000);
+    return `registry ${name}: ${nameCount} name(s), ${sessionCount} client(s), up ${uptime}`;
+  } catch (error) {
+    if (!(error instanceof DsmError)) throw error;
+    return `registry ${name}: none; dsm registry starts one`;
+  }
+}
+
 /** See the head of this file. */
 export const status = command({
   name: "status",
-  about: "the servers of a cluster, their layout, traffic and suspect blocks",
+  about: "the servers of a cluster, their layout, traffic and suspect blocks, and its registry",
   details: "Exit status 1 when a server is down.",
   examples: [
     ["dsm status", "a table"],
@@ -41,11 +60,11 @@ export const status = command({
     let before: ServerRow[] = [];
     let down = 0;
     const look = async (): Promise<string> => {
-      const rows = await serverRows(cluster);
+      const [rows, registry] = await Promise.all([serverRows(cluster), shared.json ? "" : registryLine(shared)]);
       const rates = options.watch ? ratesOf(before, rows) : undefined;
       before = rows;
       down = rows.filter((row) => !row.alive).length;
-      return shared.json ? JSON.stringify(rows) : trafficTable(rows, cluster.size, rates);
+      return shared.json ? JSON.stringify(rows) : `${trafficTable(rows, cluster.size, rates)}\n${registry}`;
     };
     if (options.watch) return await watch(look, shared);
     print(await look());

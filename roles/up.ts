@@ -16,6 +16,9 @@ import { planFromFile, planLocal } from "./cluster/plan.ts";
 import { prepareRestore } from "./cluster/prepare_restore.ts";
 
 const EXIT_INTERRUPTED = 1;
+/** Where config server and registry listen. */
+const HOST = "127.0.0.1";
+const REGISTRY_PORT_DISTANCE = 10;
 
 function tagger(): (name: string, line: string) => void {
   const style = styleFor(Deno.stderr);
@@ -33,11 +36,11 @@ export const up = command({
   name: "up",
   about: "start a whole cluster on this host; Ctrl-C stops it and leaves nothing but checkpoints",
   details:
-    `Without --local it starts the servers of FILE (config.txt) that are on this host, the config server, and a logger for each
-server, on the port after the server's. The first logger takes a checkpoint of all at start and every --period, into --dir.
+    `Without --local it starts the servers of FILE (config.txt) that are on this host, the config server, a registry, and a
+logger for each server, on the port after the server's. The first logger takes a checkpoint of all at start and every --period, into --dir.
 A role that dies is told of, with the command that starts it again; of a server the bytes are still there.`,
   examples: [
-    ["dsm up", "the servers of ./config.txt, config server on 9740"],
+    ["dsm up", "the servers of ./config.txt, config server on 9740, registry on 9750"],
     ["dsm up --local 3", "three servers on ports 9800, 9802, 9804"],
     ["dsm up --local 3 --period 10s --keep 5", "a checkpoint every ten seconds, the newest five are kept"],
     ["dsm up --local 2 --restore latest", "begin with the newest checkpoint, of however many servers it was"],
@@ -66,6 +69,12 @@ A role that dies is told of, with the command that starts it again; of a server 
       choices: ["auto", "epoll", "deno"],
       default: "auto",
     },
+    registryPort: {
+      kind: "port",
+      about: "the registry's port; 0: the kernel chooses [default: ten after the config server's, 0 with its 0]",
+      optional: true,
+    },
+    serveRegistry: { kind: "boolean", about: "start a registry of names and message queues", default: true },
     logger: { kind: "boolean", about: "a logger for each server; without them no checkpoint is taken", default: true },
     period: { kind: "time", about: "from one checkpoint's start to the next's", default: 100_000, min: 1 },
     restore: { kind: "string", about: "begin with this checkpoint: a name, or latest", optional: true },
@@ -83,7 +92,12 @@ A role that dies is told of, with the command that starts it again; of a server 
       : planLocal(options.local, options);
     for (const server of plan.servers) requireLoopback(server.host, options.insecure);
     const { port, insecure, restore, dir } = options;
-    return await serve({ ...plan, masterOptions: options.logger ? masterOptions(options) : undefined }, {
+    const planned = {
+      ...plan,
+      registry: options.serveRegistry ? { host: HOST, port: registryPort(options) } : undefined,
+      masterOptions: options.logger ? masterOptions(options) : undefined,
+    };
+    return await serve(planned, {
       port,
       options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat, ...(insecure ? ["--insecure"] : [])],
       onServing: restore === undefined ? async () => {} : await prepareRestore(dir, restore, plan.servers),
@@ -91,12 +105,17 @@ A role that dies is told of, with the command that starts it again; of a server 
   },
 });
 
+/** As 9750 is to 9740. */
+function registryPort({ registryPort, port }: { registryPort: number | undefined; port: number }): number {
+  return registryPort ?? (port === 0 ? 0 : port + REGISTRY_PORT_DISTANCE);
+}
+
 function masterOptions({ period, dir, keep }: { period: number; dir: string; keep: number | undefined }): string[] {
   return ["--period", formatTime(period), "--dir", dir, ...(keep === undefined ? [] : ["--keep", `${keep}`])];
 }
 
 async function serve(
-  plan: Pick<ClusterPlan, "file" | "servers" | "masterOptions">,
+  plan: Pick<ClusterPlan, "file" | "servers" | "registry" | "masterOptions">,
   { port, options, onServing }: Pick<ClusterPlan, "options" | "onServing"> & { readonly port: number },
 ): Promise<number> {
   const onLine = tagger();
@@ -108,7 +127,7 @@ async function serve(
     cluster = await LocalCluster.start({
       self: selfCommand(),
       ...plan,
-      config: { host: "127.0.0.1", port },
+      config: { host: HOST, port },
       options,
       onServing,
       onLine,
@@ -128,7 +147,10 @@ async function serve(
     directory: running.directory,
   });
   try {
-    readiness("up", config, { servers: plan.servers.length });
+    readiness("up", config, {
+      servers: plan.servers.length,
+      ...running.registry === "" ? {} : { registry: running.registry },
+    });
     say(`stopping: ${await stopped}`);
   } finally {
     await removeRecord(config.port);

@@ -1,6 +1,6 @@
 /**
- * A whole cluster on this host: a config server, its memory servers and their loggers as processes, started together and
- * stopped together.
+ * A whole cluster on this host: a config server, its memory servers and their loggers, and a registry as processes, started
+ * together and stopped together.
  *
  * The servers come first, so that the others find them; where nobody has chosen ports the list is written once they are
  * known. Whatever fails on the way, what was started is stopped, and the regions of servers that died are removed: nothing
@@ -35,6 +35,8 @@ export interface ClusterPlan {
   readonly file: string | undefined;
   /** Where the config server listens. */
   readonly config: { readonly host: string; readonly port: number };
+  /** Where the registry listens; undefined: there is none. */
+  readonly registry: { readonly host: string; readonly port: number } | undefined;
   /** The servers, in the order of the space. */
   readonly servers: readonly ServerPlan[];
   /** Called with the config server's `host:port` once the servers serve, before there is a logger. */
@@ -56,6 +58,8 @@ const PORT_TRIES_MAX = 5;
 export class LocalCluster implements AsyncDisposable {
   /** `host:port` of the config server. */
   config = "";
+  /** The same of the registry; "" where there is none. */
+  registry = "";
   /** All roles, in the order of their start. */
   readonly children: Child[] = [];
   readonly #loggers: Child[] = [];
@@ -78,6 +82,7 @@ export class LocalCluster implements AsyncDisposable {
       signal?.throwIfAborted();
       cluster.directory = await Deno.makeTempDir({ prefix: "dsm-up-" });
       await cluster.#startConfig(plan.file ?? await writeConfig(cluster.directory, servers));
+      await cluster.#startRegistry();
       signal?.throwIfAborted();
       await plan.onServing(cluster.config);
       signal?.throwIfAborted();
@@ -119,6 +124,17 @@ export class LocalCluster implements AsyncDisposable {
     const child = this.#start(`config:${port}`, ["config", file, "--host", host, "--port", `${port}`, ...state]);
     this.config = (await child.ready).endpoint;
     this.#watch(child, ["config", file, "--port", `${parseEndpoint(this.config).port}`, ...state]);
+  }
+
+  /** Its names and queues go with the cluster too. */
+  async #startRegistry(): Promise<void> {
+    const { registry } = this.#plan;
+    if (!registry) return;
+    const { host, port } = registry;
+    const rest = ["--host", host, "--state", `${this.directory}/registry.sqlite`];
+    const child = this.#start(`registry:${port}`, ["registry", `${port}`, ...rest]);
+    this.registry = (await child.ready).endpoint;
+    this.#watch(child, ["registry", `${parseEndpoint(this.registry).port}`, ...rest]);
   }
 
   /** All at once: the global logger waits for the others a while. */
