@@ -59,7 +59,8 @@ forgotten. With --port 0 and without --state all ends with the process.`,
     const stopped = untilStopped({ signal: lost.signal });
     const server = await RegistryServer.start({ host, port, state, transport, stallMsMax: stall }, log);
     readiness("registry", { host: server.host, port: server.port }, {
-      names: server.nameCount,
+      names: server.kept.nameCount,
+      queues: server.kept.queueCount,
       transport: server.transport,
     });
     server.lost.then((reason) => lost.abort(reason));

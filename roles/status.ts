@@ -31,9 +31,10 @@ async function registryLine({ registry: endpoint }: Shared): Promise<string> {
   const name = formatEndpoint(endpoint);
   await using registry = new Registry({ registry: name, timeoutMs: REGISTRY_MS_MAX });
   try {
-    const { nameCount, sessionCount, uptimeMs } = await registry.info();
+    const { nameCount, queueCount, messageCount, sessionCount, uptimeMs } = await registry.info();
     const uptime = formatTime(Math.floor(uptimeMs / 1000) * 1000);
-    return `registry ${name}: ${nameCount} name(s), ${sessionCount} client(s), up ${uptime}`;
+    return `registry ${name}: ${nameCount} name(s), ${queueCount} queue(s) with ${messageCount} message(s), ` +
+      `${sessionCount} client(s), up ${uptime}`;
   } catch (error) {
     if (!(error instanceof DsmError)) throw error;
     return `registry ${name}: none; dsm registry starts one`;

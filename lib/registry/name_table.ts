@@ -57,11 +57,6 @@ export class NameTable {
     return this.#revision;
   }
 
-  /** Whether there are changes that {@linkcode NameTable.takeChanges} has not given out. */
-  get hasChanged(): boolean {
-    return this.#taken !== this.#revision;
-  }
-
   /** How many names are bound. */
   get size(): number {
     return this.#bindings.size;
@@ -172,7 +167,7 @@ export class NameTable {
 
   /** The rows of what has changed since this was last called; undefined when nothing has. */
   takeChanges(): NameChanges | undefined {
-    if (!this.hasChanged) return undefined;
+    if (this.#taken === this.#revision) return undefined;
     const changed = [...this.#changedNames];
     const names = changed.flatMap((name) => this.#bindings.get(name) ?? []);
     const oldest = this.#revision - this.#eventCount;

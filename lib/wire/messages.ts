@@ -63,6 +63,8 @@ export const TOKEN_SIZE = 16;
 export const GATHER_SIZE_MAX = 512 * 1024;
 /** The most names one `listReply`, and the most events one `watchReply` has: they fit a header at their largest. */
 export const NAMES_PER_REPLY_MAX = 128;
+/** The largest message: Linux's MSGMAX may be raised so far. */
+export const MESSAGE_SIZE_MAX = 64 * 1024;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -544,6 +546,8 @@ export const MESSAGES = {
       transport: "text",
       revision: "u64",
       nameCount: "u32",
+      queueCount: "u32",
+      messageCount: "u64",
       sessionCount: "u32",
       requestCount: "u64",
       uptimeMs: "u64",
@@ -558,8 +562,87 @@ export const MESSAGES = {
     fields: { request: "u32" },
     payloadMax: 0,
     about:
-      "Let request `request` of this session wait no longer: it is answered at once, with EINTR unless its answer is on its " +
-      "way already. Answered by `done`.",
+      "The answer to request `request` of this session is wanted no more: if it waits it is answered at once, with EINTR, and " +
+      "a message that it was given and that is still in delivery goes back. Answered by `done`.",
+  },
+  msgget: {
+    kind: 96,
+    from: "client",
+    roles: "registry",
+    fields: { key: "u32", flags: "u32", pid: "u32" },
+    payloadMax: 0,
+    about: "System V's `msgget`, called by process `pid`. Not repeatable.",
+  },
+  msggetReply: { kind: 97, from: "server", roles: "registry", fields: { id: "u32" }, payloadMax: 0, about: "Its id." },
+  msgsnd: {
+    kind: 98,
+    from: "client",
+    roles: "registry",
+    fields: { id: "u32", type: "u64", flags: "u32", pid: "u32" },
+    payloadMax: MESSAGE_SIZE_MAX,
+    about:
+      "System V's `msgsnd`; the payload is the text. Answered by `done` once it is stored, which may be late when the queue is " +
+      "full. Not repeatable.",
+  },
+  msgrcv: {
+    kind: 100,
+    from: "client",
+    roles: "registry",
+    fields: { id: "u32", size: "u64", type: "word", flags: "u32", pid: "u32", isHeld: "bool" },
+    payloadMax: 0,
+    about:
+      "System V's `msgrcv`; a negative `type` as its two's complement in 64 bits. Answered when there is a message. With " +
+      "`isHeld` that is in delivery until `msgack`, else it is gone. Repeatable with `isHeld`: a session is given the same one.",
+  },
+  msgrcvReply: {
+    kind: 101,
+    from: "server",
+    roles: "registry",
+    fields: { message: "u64", type: "u64", deliveryCount: "u32" },
+    payloadMax: MESSAGE_SIZE_MAX,
+    about:
+      "A message, its text as the payload. `message` names it for `msgack`; with a `deliveryCount` above 1 another receiver had " +
+      "it in delivery before.",
+  },
+  msgack: {
+    kind: 102,
+    from: "client",
+    roles: "registry",
+    fields: { message: "u64", deliveryCount: "u32", isAccepted: "bool" },
+    payloadMax: 0,
+    about:
+      "The message in delivery, named as it came, has arrived and is gone, or (not `isAccepted`) goes back to its place in the " +
+      "queue. Answered by `done`, also when it is not in that delivery to this session any more, so that it may be repeated.",
+  },
+  msgctl: {
+    kind: 104,
+    from: "client",
+    roles: "registry",
+    fields: {
+      id: "u32",
+      command: "u32",
+      uid: "u32",
+      gid: "u32",
+      mode: "u32",
+      qbytes: "u64",
+      isGiven: "bool",
+      pid: "u32",
+    },
+    payloadMax: 0,
+    about:
+      "System V's `msgctl` with Linux's command numbers; `uid` to `qbytes` are for IPC_SET, and `isGiven` says that they are " +
+      "there. Repeatable where it only tells something (IPC_STAT, MSG_STAT, MSG_STAT_ANY, IPC_INFO, MSG_INFO).",
+  },
+  msgctlReply: {
+    kind: 105,
+    from: "server",
+    roles: "registry",
+    fields: { value: "u32", status: "rows", limits: "rows", usage: "rows" },
+    payloadMax: 0,
+    about:
+      "What it returns, and at most one row of what it fills in. `status`: `[id, key, uid, gid, cuid, cgid, mode, qbytes, " +
+      "stime, rtime, ctime, lspid, lrpid, cbytes, qnum]`, times in seconds since 1970; `limits`: `[msgmax, msgmnb, msgmni]`; " +
+      "`usage`: `[queueCount, messageCount, size]`.",
   },
 } as const satisfies Record<string, MessageShape>;
 

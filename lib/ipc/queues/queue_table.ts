@@ -237,6 +237,12 @@ export class QueueTable {
     return this.#exchange.giveBack(session, number, now);
   }
 
+  /** The message `number` as `session` holds it, cut to `size` bytes; undefined where it does not hold it. */
+  heldMessage(session: string, number: number, size: number): Received | undefined {
+    const held = this.#store.held(number);
+    return held?.session === session ? receivedOf(held.message, size) : undefined;
+  }
+
   /** The sessions that hold messages. */
   get sessions(): string[] {
     return this.#store.sessions;

@@ -36,10 +36,18 @@ export interface RegistryRequest {
   readonly stallMsMax: number;
 }
 
+/** What a state had when it was opened. */
+export interface Kept {
+  /** Names. */
+  readonly nameCount: number;
+  /** Message queues. */
+  readonly queueCount: number;
+}
+
 interface Running {
   readonly transport: "epoll" | "deno";
   readonly port: number;
-  readonly nameCount: number;
+  readonly kept: Kept;
   readonly lost: Promise<string>;
   stop(): Promise<void>;
 }
@@ -52,8 +60,8 @@ export class RegistryServer {
   readonly port: number;
   /** The transport it chose. */
   readonly transport: "epoll" | "deno";
-  /** How many names its state had. */
-  readonly nameCount: number;
+  /** What its state had. */
+  readonly kept: Kept;
   /** Resolves with the reason when it can no longer serve. */
   readonly lost: Promise<string>;
   readonly #running: Running;
@@ -62,7 +70,7 @@ export class RegistryServer {
     this.host = host;
     this.port = running.port;
     this.transport = running.transport;
-    this.nameCount = running.nameCount;
+    this.kept = running.kept;
     this.lost = running.lost;
     this.#running = running;
   }
@@ -106,7 +114,7 @@ async function serveByEpoll(host: string, request: RegistryRequest, log: LogSink
     transport,
   };
   const worker = new Worker(new URL("./registry_thread.ts", import.meta.url), { type: "module" });
-  const ready = Promise.withResolvers<number>();
+  const ready = Promise.withResolvers<Kept>();
   const lost = Promise.withResolvers<string>();
   const ended = Promise.withResolvers<void>();
   const failed = (error: Error): void => {
@@ -119,7 +127,7 @@ async function serveByEpoll(host: string, request: RegistryRequest, log: LogSink
       case "log":
         return log(data.level, data.message);
       case "ready":
-        return ready.resolve(data.nameCount);
+        return ready.resolve(data);
       case "failed":
         log("debug", data.stack);
         return failed(new SystemError("serve", data.code === "" ? "EIO" : data.code, data.message));
@@ -138,11 +146,11 @@ async function serveByEpoll(host: string, request: RegistryRequest, log: LogSink
   };
   worker.postMessage(start);
   try {
-    const nameCount = await ready.promise;
+    const kept = await ready.promise;
     return {
       transport: "epoll",
       port,
-      nameCount,
+      kept,
       lost: lost.promise,
       async stop(): Promise<void> {
         bell.signal();
@@ -168,7 +176,7 @@ function serveByDeno(host: string, request: RegistryRequest, log: LogSink): Runn
     return {
       transport: "deno",
       port,
-      nameCount: service.nameCount,
+      kept: { nameCount: service.nameCount, queueCount: service.queueCount },
       lost: new Promise(() => {}), // what its service throws ends the process
       async stop(): Promise<void> {
         service.end();

@@ -9,6 +9,7 @@
  *   - What cannot be stored ends the process: a table that knows more than its file must not answer.
  */
 import { ProtocolError, SystemError } from "../../base/errors.ts";
+import { QueueTable } from "../../ipc/queues/queue_table.ts";
 import type { Inbox } from "../../net/inbox.ts";
 import { SILENT_MS_MAX } from "../../net/transport.ts";
 import type { Link, Service } from "../../net/transport.ts";
@@ -24,6 +25,7 @@ import { Clients } from "./clients.ts";
 import type { Client, User } from "./clients.ts";
 import { isNameRequest, NameRequests } from "./name_requests.ts";
 import { Outbox, OUTBOX_SIZE_MAX } from "./outbox.ts";
+import { isQueueRequest, QueueRequests } from "./queue_requests.ts";
 import type { RegistryStore } from "./registry_state.ts";
 
 /** How long the sessions of an earlier life have to come back. */
@@ -62,7 +64,9 @@ export class RegistryService implements Service {
   readonly #names: NameTable;
   readonly #epoch: EpochWord;
   readonly #outbox: Outbox;
+  readonly #queues: QueueTable;
   readonly #nameRequests: NameRequests;
+  readonly #queueRequests: QueueRequests;
   readonly #clients: Clients;
   readonly #startedMs: number;
   #storedEpoch: EpochWord;
@@ -77,13 +81,16 @@ export class RegistryService implements Service {
     this.#host = host;
     this.#about = about;
     this.#names = new NameTable(store.readNames());
+    const rows = store.readQueues();
+    this.#queues = new QueueTable(rows ? { rows } : {});
     this.#epoch = store.readEpoch();
     this.#storedEpoch = { ...this.#epoch };
     this.#outbox = new Outbox(this.#epoch);
     this.#nameRequests = new NameRequests(this.#names, this.#outbox);
-    const absent = this.#names.sessions;
+    const absent = new Set([...this.#names.sessions, ...this.#queues.sessions]);
     this.#clients = new Clients(absent);
-    this.#isLapsing = absent.length > 0;
+    this.#queueRequests = new QueueRequests(this.#queues, rows?.messages ?? [], this.#clients, this.#outbox);
+    this.#isLapsing = absent.size > 0;
     this.#startedMs = host.nowMs();
   }
 
@@ -95,6 +102,11 @@ export class RegistryService implements Service {
   /** How many names it knows. */
   get nameCount(): number {
     return this.#names.size;
+  }
+
+  /** How many queues it has. */
+  get queueCount(): number {
+    return this.#queues.usage.queueCount;
   }
 
   // ---- what the transport says
@@ -168,7 +180,9 @@ export class RegistryService implements Service {
   }
 
   #endSession(token: string, client: Client | undefined): void {
-    this.#nameRequests.endSession(token, client, this.#host.time());
+    const time = this.#host.time();
+    this.#nameRequests.endSession(token, client, time);
+    this.#queueRequests.endSession(token, time);
   }
 
   // ---- serving
@@ -195,13 +209,13 @@ export class RegistryService implements Service {
       requirePayload(header.name, payloadSize);
       const end = payloadAt + payloadSize;
       if (end > part.end) return link.want(end - part.start);
-      this.#serve(link, talk, header);
+      this.#serve(link, talk, header, bytes.subarray(payloadAt, end));
       part.start = end; // only now: who breaks the protocol is met once more, and closed
       if (this.#outbox.size > OUTBOX_SIZE_MAX) this.#settle();
     }
   }
 
-  #serve(link: Link, talk: Conversation, header: Header): void {
+  #serve(link: Link, talk: Conversation, header: Header, payload: Uint8Array<ArrayBuffer>): void {
     this.#requestCount++;
     meetEpoch(this.#epoch, header.incarnation, header.epoch);
     if (header.name === "hello") return this.#welcome(link, talk, header);
@@ -211,7 +225,7 @@ export class RegistryService implements Service {
     const answered = client.session.answered(header.id);
     if (answered) return this.#outbox.say(client, answered);
     try {
-      this.#answer(client, header);
+      this.#answer(client, header, payload);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       this.#outbox.reply(client, header.id, "error", { code: error.code, message: error.message });
@@ -235,11 +249,11 @@ export class RegistryService implements Service {
     left?.close();
   }
 
-  #answer(client: Client, header: Header): void {
+  #answer(client: Client, header: Header, payload: Uint8Array<ArrayBuffer>): void {
     const { id } = header;
-    if (isNameRequest(header)) {
-      return this.#nameRequests.serve(client, header, this.#host.nowMs(), this.#host.time());
-    }
+    const time = this.#host.time();
+    if (isQueueRequest(header)) return this.#queueRequests.serve(client, header, payload, time);
+    if (isNameRequest(header)) return this.#nameRequests.serve(client, header, this.#host.nowMs(), time);
     switch (header.name) {
       case "ping":
         return void this.#outbox.reply(client, id, "pong", {});
@@ -250,6 +264,8 @@ export class RegistryService implements Service {
           ...this.#about,
           revision: this.#names.revision,
           nameCount: this.#names.size,
+          queueCount: this.queueCount,
+          messageCount: this.#queues.usage.messageCount,
           sessionCount: this.#clients.count,
           requestCount: this.#requestCount,
           uptimeMs: Math.round(this.#host.nowMs() - this.#startedMs),
@@ -260,7 +276,8 @@ export class RegistryService implements Service {
   }
 
   #cancel(client: Client, id: number, request: number): void {
-    if (this.#nameRequests.waiting.cancel(client, request)) {
+    const isName = this.#nameRequests.waiting.cancel(client, request);
+    if (isName || this.#queueRequests.cancel(client, request, this.#host.time())) {
       this.#outbox.reply(client, request, "error", { code: "EINTR", message: "it was cancelled" });
     }
     this.#outbox.reply(client, id, "done", {});
@@ -273,21 +290,21 @@ export class RegistryService implements Service {
     if (this.#isSettling) return;
     this.#isSettling = true;
     try {
-      do {
-        this.#storeChanges();
-        this.#outbox.deliver();
-      } while (this.#outbox.size > 0 || this.#names.hasChanged);
+      while (this.#storeChanges() || this.#outbox.size > 0) this.#outbox.deliver();
     } finally {
       this.#isSettling = false;
     }
   }
 
-  #storeChanges(): void {
+  /** Returns whether anything had changed. */
+  #storeChanges(): boolean {
     const names = this.#names.takeChanges();
+    const queues = this.#queueRequests.takeChanges();
     const { incarnation, epoch } = this.#epoch;
     const isNewEpoch = incarnation !== this.#storedEpoch.incarnation || epoch !== this.#storedEpoch.epoch;
-    if (!names && !isNewEpoch) return;
+    if (!names && !queues && !isNewEpoch) return false;
     if (isNewEpoch) this.#storedEpoch = { incarnation, epoch };
-    this.#store.store({ names, epoch: isNewEpoch ? this.#storedEpoch : undefined });
+    this.#store.store({ names, queues, epoch: isNewEpoch ? this.#storedEpoch : undefined });
+    return true;
   }
 }

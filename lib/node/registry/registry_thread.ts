@@ -32,7 +32,7 @@ export interface ThreadStart {
 /** What it tells the main thread. */
 export type ThreadEvent =
   | { readonly kind: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string }
-  | { readonly kind: "ready"; readonly nameCount: number }
+  | { readonly kind: "ready"; readonly nameCount: number; readonly queueCount: number }
   /** Before `ready` the start is refused for that reason. `code` is "" where it is no error of dsm's. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly stack: string }
   | { readonly kind: "stopped" };
@@ -56,7 +56,7 @@ function serve({ listener, server, state: file, eventfd, pid, transport: options
       service.end();
       transport.stop();
     });
-    self.postMessage({ kind: "ready", nameCount: service.nameCount });
+    self.postMessage({ kind: "ready", nameCount: service.nameCount, queueCount: service.queueCount });
     transport.run();
   } finally {
     state.close();
