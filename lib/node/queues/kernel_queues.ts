@@ -4,15 +4,14 @@
  *   - lib/sys says how a call waits without blocking the event loop, and in whose order.
  *   - There is no delivery but receipt: a message is gone from the kernel when it has arrived here.
  */
-import { TimeoutError } from "../../base/errors.ts";
 import { IPC_NOWAIT, IPC_STAT } from "../../ipc/common/flags.ts";
 import { refusal } from "../../ipc/common/refusal.ts";
 import type { QueueChange } from "../../ipc/queues/calls.ts";
 import { MSG_INFO } from "../../ipc/queues/flags.ts";
 import type { MsgctlResult } from "../../ipc/queues/msgctl.ts";
-import type { RequestOptions } from "../../net/request.ts";
 import { controlQueue, getQueue, receiveNow, sendNow, waitToReceive, waitToSend } from "../../sys/message_queues.ts";
 import type { KernelMessage } from "../../sys/message_queues.ts";
+import { untilTimeout } from "../common/until_timeout.ts";
 import type { CallOptions, MessageQueues, MsgrcvOptions } from "./message_queues.ts";
 import { QueueMessage } from "./queue_message.ts";
 import { Queues } from "./queues.ts";
@@ -61,22 +60,6 @@ export class KernelQueues implements MessageQueues {
 
 function messageOf({ type, data }: KernelMessage): QueueMessage {
   return new QueueMessage(type, data, 1);
-}
-
-/** Runs a call that waits until the options' signal or their time is over. */
-async function untilTimeout<T>(
-  what: string,
-  { signal, timeoutMs }: RequestOptions,
-  run: (signal?: AbortSignal) => Promise<T>,
-): Promise<T> {
-  if (timeoutMs === undefined) return await run(signal);
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new TimeoutError(`cannot ${what}: not within ${timeoutMs} ms`)), timeoutMs);
-  try {
-    return await run(signal ? AbortSignal.any([signal, late.signal]) : late.signal);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The message queues of this host's kernel, for any program here that knows their keys. */

@@ -1,5 +1,6 @@
 /**
- * A registry as a program sees it: names bound to values, for good or as leases, found, waited for and watched.
+ * A registry as a program sees it: names bound to values, for good or as leases, found, waited for and watched; and message
+ * queues.
  *
  *   - It connects at the first request, and again whenever it must; requests wait for it, until their deadline.
  *   - A lease lives with the session: over a connection that breaks as long as the registry keeps that, over a registry that
@@ -11,9 +12,11 @@ import { refusal } from "../../ipc/common/refusal.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { BindOptions, NameEvent } from "../../registry/names.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
-import type { Cell, Fields } from "../../wire/messages.ts";
+import type { Cell } from "../../wire/messages.ts";
+import { Queues } from "../queues/queues.ts";
 import { Lease } from "./lease.ts";
 import { RegistryChannel, WAIT_MS_MAX } from "./registry_channel.ts";
+import { RegistryQueues } from "./registry_queues.ts";
 
 /** Where the registry is when nobody says. */
 export const DEFAULT_REGISTRY = "127.0.0.1:9750";
@@ -51,25 +54,48 @@ export interface NameList {
 }
 
 /** What a registry tells of itself. */
-export type RegistryInfo = Fields<"registryInfoReply">;
+export interface RegistryInfo {
+  /** Its process. */
+  readonly pid: number;
+  /** How its connections are served: `epoll` or `deno`. */
+  readonly transport: string;
+  /** The revision of the latest change of a name. */
+  readonly revision: number;
+  /** How many names are bound. */
+  readonly nameCount: number;
+  /** How many message queues there are. */
+  readonly queueCount: number;
+  /** How many messages wait in them. */
+  readonly messageCount: number;
+  /** How many clients it has, this one included. */
+  readonly sessionCount: number;
+  /** How many requests it has served in this life. */
+  readonly requestCount: number;
+  /** How long this life is, in ms. */
+  readonly uptimeMs: number;
+}
 
 /** See the head of this file. */
 export class Registry implements AsyncDisposable {
-  /** For what else a registry has. */
-  readonly channel: RegistryChannel;
+  /** Its message queues; their `calls` are System V's own. */
+  readonly queues: Queues;
+  readonly #channel: RegistryChannel;
+  readonly #queueCalls: RegistryQueues;
   readonly #leases = new Set<Lease>();
 
-  /** @param epoch of this process in its cluster; one of its own where there is none. */
+  /** Connects when it is first asked. @param epoch of this process in its cluster; one of its own where there is none. */
   constructor(options: RegistryOptions = {}, epoch: EpochWord = { incarnation: 0, epoch: 0 }) {
     const endpoint = parseEndpoint(options.registry ?? Deno.env.get("DSM_REGISTRY") ?? DEFAULT_REGISTRY);
-    this.channel = new RegistryChannel(endpoint, epoch, options.timeoutMs);
-    this.channel.onSessionLost = () => this.#loseAll();
+    this.#channel = new RegistryChannel(endpoint, epoch, options.timeoutMs);
+    this.#queueCalls = new RegistryQueues(this.#channel);
+    this.queues = new Queues(this.#queueCalls);
+    this.#channel.onSessionLost = () => this.#loseAll();
   }
 
   #loseAll(): void {
     const why = "its session ended: it was out of the registry's reach for too long, or its connection broke";
     for (const lease of this.#leases) {
-      this.channel.release();
+      this.#channel.release();
       lease.lose(new PeerLostError(`the lease of ${lease.name} is lost: ${why}`, "no"));
     }
     this.#leases.clear();
@@ -100,25 +126,28 @@ export class Registry implements AsyncDisposable {
     const revision = await this.#bind(name, value, { isLeased: true, replaces: options.replaces ?? false }, options);
     const lease = new Lease(name, value, revision, (each, asked) => this.#endLease(each, asked));
     this.#leases.add(lease);
-    this.channel.keep();
+    this.#channel.keep();
     return lease;
   }
 
   async #bind(name: string, value: string, how: BindOptions, options: RequestOptions): Promise<number> {
     const asked = { ...requestOptions(options), isRepeatable: false };
-    const { fields } = await this.channel.ask("bind", { name, value, ...how }, "revisionReply", asked);
+    const { fields } = await this.#channel.ask("bind", { name, value, ...how }, "revisionReply", asked);
     return fields.revision;
   }
 
   async #endLease(lease: Lease, options?: RequestOptions): Promise<void> {
     if (!this.#leases.delete(lease)) return;
-    this.channel.release();
+    this.#channel.release();
     await this.unbind(lease.name, options);
   }
 
   /** Unbinds `name`. @returns the revision of the change. @throws SystemError ENOENT, EPERM; as {@linkcode Registry.bind}. */
   async unbind(name: string, options: RequestOptions = {}): Promise<number> {
-    const { fields } = await this.channel.ask("unbind", { name }, "revisionReply", { ...options, isRepeatable: false });
+    const { fields } = await this.#channel.ask("unbind", { name }, "revisionReply", {
+      ...options,
+      isRepeatable: false,
+    });
     return fields.revision;
   }
 
@@ -128,9 +157,9 @@ export class Registry implements AsyncDisposable {
    * @throws TimeoutError, PeerLostError; the signal's reason.
    */
   query(name: string, options: RequestOptions & { readonly waitMs?: number } = {}): Promise<BoundName | undefined> {
-    return this.channel.poll(options.waitMs ?? 0, requestOptions(options), async (waitMs, asked) => {
+    return this.#channel.poll(options.waitMs ?? 0, requestOptions(options), async (waitMs, asked) => {
       try {
-        const { fields } = await this.channel.ask("query", { name, waitMs }, "queryReply", asked);
+        const { fields } = await this.#channel.ask("query", { name, waitMs }, "queryReply", asked);
         return { name, ...fields };
       } catch (error) {
         if (error instanceof SystemError && error.code === "ENOENT") return undefined;
@@ -149,7 +178,7 @@ export class Registry implements AsyncDisposable {
     const asked = { ...options, isRepeatable: true };
     let revision: number | undefined;
     for (let after = "", isLast = false; !isLast;) {
-      const { fields } = await this.channel.ask("list", { prefix, after }, "listReply", asked);
+      const { fields } = await this.#channel.ask("list", { prefix, after }, "listReply", asked);
       for (const row of fields.names) names.set(...entryFrom(row));
       // what changed between two pages is made up for
       if (revision !== undefined) await this.#catchUp(names, prefix, revision, fields.revision, options);
@@ -181,7 +210,7 @@ export class Registry implements AsyncDisposable {
 
   #watchOnce(since: number, waitMs: number, options: RequestOptions) {
     const asked = { ...options, isRepeatable: true, waits: waitMs > 0 };
-    return this.channel.ask("watch", { since, waitMs }, "watchReply", asked);
+    return this.#channel.ask("watch", { since, waitMs }, "watchReply", asked);
   }
 
   /**
@@ -204,13 +233,15 @@ export class Registry implements AsyncDisposable {
 
   /** What the registry tells of itself. @throws TimeoutError, PeerLostError; SystemError EPROTO: it is no registry. */
   async info(options: RequestOptions = {}): Promise<RegistryInfo> {
-    return (await this.channel.ask("registryInfo", {}, "registryInfoReply", { ...options, isRepeatable: true })).fields;
+    return (await this.#channel.ask("registryInfo", {}, "registryInfoReply", { ...options, isRepeatable: true }))
+      .fields;
   }
 
-  /** Ends the session, and with it all leases. */
-  close(): Promise<void> {
+  /** Ends the session, and with it all leases; what was received and not acknowledged goes to others. */
+  async close(): Promise<void> {
+    await this.#queueCalls.settle();
     this.#loseAll();
-    return this.channel.close();
+    await this.#channel.close();
   }
 
   /** The same as {@linkcode Registry.close}. */

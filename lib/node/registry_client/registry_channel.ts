@@ -7,10 +7,10 @@
  *   - When the registry has begun another session, `onSessionLost` says so: what the old one had is gone.
  */
 import { Deadline, pause } from "../../base/clock.ts";
-import { DsmError, PeerLostError, SystemError } from "../../base/errors.ts";
+import { DsmError, PeerLostError, SystemError, TimeoutError } from "../../base/errors.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
-import type { Reply, RequestOptions } from "../../net/request.ts";
+import type { ChannelRequestOptions, Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
 
@@ -20,11 +20,13 @@ const PING_MS = 3_000;
 export const WAIT_MS_MAX = 30_000;
 
 /** How a request is made. */
-export interface AskOptions extends RequestOptions {
+export interface AskOptions extends ChannelRequestOptions {
   /** Whether it may be carried out twice. */
   readonly isRepeatable: boolean;
-  /** Whether it may wait at the registry: then the signal cancels it there too. */
+  /** Whether it may wait at the registry: then giving it up ends that. */
   readonly waits?: boolean;
+  /** Whether what it is answered with is to go back when it was given up before. */
+  readonly isGivenBack?: boolean;
   /** What follows the header. */
   readonly payload?: Uint8Array;
 }
@@ -114,22 +116,26 @@ export class RegistryChannel {
   }
 
   async #request<N extends MessageName>(name: N, fields: Fields<N>, options: AskOptions): Promise<Reply> {
-    const { isRepeatable, waits = false, timeoutMs = this.#timeoutMs, signal, payload } = options;
+    const { isRepeatable, waits = false, isGivenBack = false, timeoutMs = this.#timeoutMs, signal, payload } = options;
     let id = 0;
-    const onId = (given: number): void => void (id = given);
+    const onId = (given: number): void => {
+      id = given;
+      options.onId?.(given);
+    };
     try {
       if (waits) this.keep();
       const asked = { timeoutMs, onId, ...(signal ? { signal } : {}) };
       return await this.#channel.request(name, fields, isRepeatable, asked, payload);
     } catch (error) {
-      if (waits && signal?.aborted) this.cancel(id);
+      const isGivenUp = signal?.aborted || error instanceof TimeoutError;
+      if (isGivenUp && (waits || isGivenBack)) this.cancel(id);
       throw this.#inOurWords(error, name);
     } finally {
       if (waits) this.release();
     }
   }
 
-  /** Has request `id` wait no longer, should it be waiting. */
+  /** Says that the answer to request `id` is not wanted any more. */
   cancel(id: number): void {
     this.#channel.request("cancel", { request: id }, true, { timeoutMs: this.#timeoutMs }).catch((error) => {
       if (!(error instanceof DsmError)) throw error; // with the connection its session has ended, and its waiting
@@ -137,7 +143,7 @@ export class RegistryChannel {
   }
 
   #inOurWords(error: unknown, call: string): unknown {
-    if (error instanceof PeerLostError) {
+    if (error instanceof PeerLostError && !this.#closing.signal.aborted) {
       return new PeerLostError(
         `the registry ${this.name} does not answer; start one with dsm registry, or name another one with --registry or ` +
           "DSM_REGISTRY",
