@@ -11,6 +11,7 @@ import { ipcmk } from "./ipcmk.ts";
 import { ipcrm } from "./ipcrm.ts";
 import { ipcs } from "./ipcs.ts";
 import { logger } from "./logger.ts";
+import { queue } from "./queue.ts";
 import { registry } from "./registry.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
@@ -36,6 +37,7 @@ export const PROGRAM: Program = {
     server,
     logger,
     registry,
+    queue,
     checkpoint,
     ipcs,
     ipcmk,

@@ -1,8 +1,15 @@
-/** Removing segments one by one, each with an answer of its own, in the words of util-linux's `ipcrm`. */
+/** Removing objects one by one, each with an answer of its own, in the words of util-linux's `ipcrm`. */
 import { SystemError } from "../../lib/base/errors.ts";
 import { keyText } from "../../lib/ipc/common/refusal.ts";
 import { IPC_PRIVATE } from "../../lib/ipc/common/flags.ts";
-import type { Segments } from "./segments.ts";
+
+/** Whose objects are removed; both calls throw SystemError with the errno of System V's own. */
+export interface Removable {
+  /** The id of the one under `key`. */
+  find(key: number): Promise<number>;
+  /** Removes it. */
+  remove(id: number): Promise<void>;
+}
 
 /** What somebody named, and what came of it. */
 export interface Removal {
@@ -25,24 +32,24 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ["EIDRM", "already removed"],
 ]);
 
-/** Removes the segment `id`. */
-export async function removeById(segments: Segments, id: number): Promise<Removal> {
-  const reason = await reasonAgainst(() => segments.remove(id), `id (${id})`);
+/** Removes the object `id`. */
+export async function removeById(objects: Removable, id: number): Promise<Removal> {
+  const reason = await reasonAgainst(() => objects.remove(id), `id (${id})`);
   return { id, key: null, removed: reason === "", reason };
 }
 
-/** Removes the segment under `key`; IPC_PRIVATE names none. */
-export async function removeByKey(segments: Segments, key: number): Promise<Removal> {
+/** Removes the object under `key`; IPC_PRIVATE names none. */
+export async function removeByKey(objects: Removable, key: number): Promise<Removal> {
   if (key === IPC_PRIVATE) return { id: null, key, removed: false, reason: "illegal key (0)" };
   let id: number | null = null;
   const reason = await reasonAgainst(async () => {
-    id = await segments.find(key);
-    await segments.remove(id);
+    id = await objects.find(key);
+    await objects.remove(id);
   }, `key (${keyText(key)})`);
   return { id, key, removed: reason === "", reason };
 }
 
-/** Empty when `work` is done; an error that is not about the segment goes on its way. */
+/** Empty when `work` is done; an error that is not about the object goes on its way. */
 async function reasonAgainst(work: () => Promise<void>, what: string): Promise<string> {
   try {
     await work();

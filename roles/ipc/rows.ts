@@ -9,18 +9,27 @@ import type { ListedSegment, SegmentsUsage } from "./segments.ts";
 /** One flat object. */
 export type Row = Readonly<Record<string, Cell>>;
 
+/** A time from seconds since 1970; null for 0, which is never. */
+export function timeOrNull(seconds: number): string | null {
+  return seconds === 0 ? null : new Date(seconds * 1000).toISOString();
+}
+
+/** Permission bits as four octal digits. */
+export function permissionsCell(bits: number): string {
+  return bits.toString(8).padStart(4, "0");
+}
+
 /** A segment; `base` is its address in the space of a cluster, null on a host. Times are null where there is none yet. */
 export function segmentRow({ range, mode, atime, dtime, ctime, ...segment }: ListedSegment): Row {
   const { id, key, size, uid, gid, cuid, cgid, cpid, lpid, nattch } = segment;
-  const time = (seconds: number): string | null => seconds === 0 ? null : new Date(seconds * 1000).toISOString();
   return {
     ...{ id, key, size },
     base: range?.base ?? null,
-    perms: (mode & PERMISSION_BITS).toString(8).padStart(4, "0"),
+    perms: permissionsCell(mode & PERMISSION_BITS),
     dest: (mode & SHM_DEST) !== 0,
     locked: (mode & SHM_LOCKED) !== 0,
     ...{ uid, gid, cuid, cgid, cpid, lpid, nattch },
-    ...{ atime: time(atime), dtime: time(dtime), ctime: time(ctime) },
+    ...{ atime: timeOrNull(atime), dtime: timeOrNull(dtime), ctime: timeOrNull(ctime) },
   };
 }
 

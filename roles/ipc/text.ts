@@ -1,8 +1,5 @@
 /**
  * Segments as util-linux's `ipcs` prints them, byte by byte: who reads the one with a script reads the other.
- *
- *   - Every text begins and ends with an empty line. Columns are padded, the last one too.
- *   - Times are the local ones, in English, without the year where there is a column for each.
  */
 import { PERMISSION_BITS } from "../../lib/ipc/common/flags.ts";
 import { SHM_DEST, SHM_LOCKED } from "../../lib/ipc/segments/flags.ts";
@@ -10,25 +7,24 @@ import { PAGE_SIZE } from "../../lib/ipc/segments/limits.ts";
 import type { Limits } from "../../lib/ipc/segments/limits.ts";
 import { keyText } from "../../lib/ipc/common/refusal.ts";
 import type { ListedSegment, SegmentsUsage } from "./segments.ts";
+import {
+  cell,
+  dateCell,
+  dayCell,
+  framed,
+  octal,
+  owner,
+  permissions,
+  tableText,
+  timeCell,
+  titleLine,
+} from "./text_parts.ts";
+import type { Names } from "./text_parts.ts";
 
-/** Who is who; undefined for somebody without a name, who is shown by number. */
-export interface Names {
-  /** A user's name. */
-  user(uid: number): string | undefined;
-  /** A group's name. */
-  group(gid: number): string | undefined;
-}
-
-const CELL_WIDTH = 10;
-const TIME_WIDTH = 20;
 const STATUS_WIDTH = 12;
-const DATE_WIDTH = 26;
 const FLAG_WIDTH = 6;
 const KIBIBYTE = 1024n;
 const LONG_MAX = 2n ** 64n - 1n;
-
-const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** `ipcs -m`: keys, owners, sizes. */
 export function segmentsText(segments: readonly ListedSegment[], names: Names): string {
@@ -48,7 +44,7 @@ export function timesText(segments: readonly ListedSegment[], names: Names): str
     [...["shmid", "owner"].map(cell), ...["attached", "detached", "changed"].map(timeCell)],
     ...segments.map(({ id, uid, atime, dtime, ctime }) => [
       ...[id, owner(uid, names)].map(cell),
-      ...[atime, dtime, ctime].map((time) => timeCell(time === 0 ? "Not set" : dayAndTime(new Date(time * 1000)))),
+      ...[atime, dtime, ctime].map((time) => dayCell(time)),
     ]),
   ]);
 }
@@ -75,15 +71,14 @@ export function creatorsText(segments: readonly ListedSegment[], names: Names): 
 /** `ipcs -m -i ID`: all of one. */
 export function segmentText(segment: ListedSegment): string {
   const { id, uid, gid, cuid, cgid, mode, size, lpid, cpid, nattch, atime, dtime, ctime } = segment;
-  const date = (time: number): string => (time === 0 ? "Not set" : fullDate(new Date(time * 1000))).padEnd(DATE_WIDTH);
   return framed([
     `Shared memory Segment shmid=${id}`,
     `uid=${uid}\tgid=${gid}\tcuid=${cuid}\tcgid=${cgid}`,
     `mode=${octal(mode)}\taccess_perms=${octal(mode & PERMISSION_BITS)}`,
     `bytes=${size}\tlpid=${lpid}\tcpid=${cpid}\tnattch=${nattch}`,
-    `att_time=${date(atime)}`,
-    `det_time=${date(dtime)}`,
-    `change_time=${date(ctime)}`,
+    `att_time=${dateCell(atime)}`,
+    `det_time=${dateCell(dtime)}`,
+    `change_time=${dateCell(ctime)}`,
   ]);
 }
 
@@ -119,51 +114,6 @@ export function usageText({ segmentCount, pageCount, residentPageCount, swappedP
   ]);
 }
 
-function tableText(title: string, lines: readonly (readonly string[])[]): string {
-  return framed([titleLine(title), ...lines.map((cells) => cells.join(" "))]);
-}
-
-function framed(lines: readonly string[]): string {
-  return ["", ...lines, ""].join("\n");
-}
-
-function titleLine(title: string): string {
-  return `------ ${title} --------`;
-}
-
-function cell(value: string | number): string {
-  return String(value).padEnd(CELL_WIDTH);
-}
-
-function timeCell(text: string): string {
-  return text.padEnd(TIME_WIDTH);
-}
-
 function flag(mode: number, bit: number, name: string): string {
   return (mode & bit ? name : "").padEnd(FLAG_WIDTH);
-}
-
-/** The owner, his name cut where the next column begins. */
-function owner(uid: number, names: Names): string {
-  return (names.user(uid) ?? String(uid)).slice(0, CELL_WIDTH);
-}
-
-function permissions(mode: number): string {
-  return (mode & PERMISSION_BITS).toString(8);
-}
-
-/** A number as C's `%#o` has it. */
-function octal(value: number): string {
-  return value === 0 ? "0" : `0${value.toString(8)}`;
-}
-
-/** `Nov  1 09:08:07`, as in C's `ctime`. */
-function dayAndTime(date: Date): string {
-  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0"));
-  return `${MONTHS[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${time.join(":")}`;
-}
-
-/** `Sun Nov  1 09:08:07 2026`. */
-function fullDate(date: Date): string {
-  return `${DAYS[date.getDay()]} ${dayAndTime(date)} ${date.getFullYear()}`;
 }
