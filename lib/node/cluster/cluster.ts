@@ -10,6 +10,8 @@ import { PeerLostError, SystemError, TimeoutError, UsageError } from "../../base
 import { formatEndpoint, parseEndpoint } from "../../base/units.ts";
 import { placeName, Space } from "../../config/space.ts";
 import type { Piece, Place } from "../../config/space.ts";
+import type { QueueChange } from "../../ipc/queues/calls.ts";
+import type { MsgctlResult } from "../../ipc/queues/msgctl.ts";
 import type { NewOwnership } from "../../ipc/segments/calls.ts";
 import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Attachment } from "../../memory/attachment.ts";
@@ -19,6 +21,10 @@ import type { RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
+import type { CallOptions, MsgrcvOptions } from "../queues/message_queues.ts";
+import type { QueueMessage } from "../queues/queue_message.ts";
+import type { Queues } from "../queues/queues.ts";
+import { Registry } from "../registry_client/registry.ts";
 import type { SegmentAttachment } from "./segment_attachment.ts";
 import { SegmentCalls } from "./segment_calls.ts";
 import { Segments } from "./segments.ts";
@@ -35,6 +41,8 @@ export const DEFAULT_CONFIG = "127.0.0.1:9740";
 export interface ConnectOptions {
   /** The config server, `host:port`. Default: DSM_CONFIG, else 127.0.0.1:9740. */
   readonly config?: string;
+  /** The registry, `host:port`, which is asked when it is first needed. Default: DSM_REGISTRY, else 127.0.0.1:9750. */
+  readonly registry?: string;
   /** Whether regions on this host are attached rather than asked over TCP. Default: true. */
   readonly attach?: boolean;
   /** How long each request may take, in ms, unless it says itself. Default: 10,000. */
@@ -63,6 +71,8 @@ export class Cluster implements AsyncDisposable {
   readonly #calls: SegmentCalls;
   /** Segments of the space, made, opened and listed. */
   readonly segments: Segments;
+  /** Names, so that programs find one another. */
+  readonly registry: Registry;
   #space: Space = new Space(0, []);
 
   /** Use {@linkcode connect}. */
@@ -74,6 +84,16 @@ export class Cluster implements AsyncDisposable {
     this.#defaults = { timeoutMs: this.#timeoutMs };
     this.#calls = new SegmentCalls(config, this);
     this.segments = new Segments(this.#calls, (options) => this.#options(options));
+    const { registry } = options;
+    this.registry = new Registry(
+      { timeoutMs: this.#timeoutMs, ...(registry === undefined ? {} : { registry }) },
+      epoch,
+    );
+  }
+
+  /** Message queues, made, opened and listed. */
+  get queues(): Queues {
+    return this.registry.queues;
   }
 
   /** Bytes of the space that can be addressed. */
@@ -354,6 +374,48 @@ export class Cluster implements AsyncDisposable {
     return this.#calls.shmctl(id, command, ownership, this.#options(options));
   }
 
+  /**
+   * System V's `msgget`: the id of the message queue under `key`, or with IPC_CREAT of a new one. Queues are the registry's.
+   *
+   * @throws SystemError ENOENT, EEXIST, EACCES and ENOSPC as Linux has them; TimeoutError or PeerLostError with
+   * `outcome: "unknown"` where it may have been made.
+   */
+  msgget(key: number, flags: number, options?: RequestOptions): Promise<number> {
+    return this.queues.calls.msgget(key, flags, options);
+  }
+
+  /**
+   * System V's `msgsnd`: sends a message of `type`, and waits for room unless IPC_NOWAIT. It is stored when this resolves.
+   *
+   * @throws SystemError EINVAL, EACCES and EAGAIN as Linux has them, EIDRM: the queue was removed; TimeoutError: there was no
+   * room in `options.timeoutMs`; the signal's reason, which stands for EINTR; PeerLostError with `outcome: "unknown"` where
+   * it may have been sent: it never is sent twice.
+   */
+  msgsnd(id: number, type: number, data: Uint8Array, options?: CallOptions): Promise<void> {
+    return this.queues.calls.msgsnd(id, type, data, options);
+  }
+
+  /**
+   * System V's `msgrcv`: receives a message of up to `size` bytes, and waits for one unless IPC_NOWAIT. `type` 0: the first;
+   * above: the first of that type (with MSG_EXCEPT: of another); below: the first of the least type up to its absolute value.
+   *
+   * @throws SystemError EINVAL, EACCES, E2BIG and ENOMSG as Linux has them, EIDRM: the queue was removed; TimeoutError: there
+   * was none in `options.timeoutMs`; the signal's reason, which stands for EINTR; PeerLostError.
+   */
+  msgrcv(id: number, size: number, type: number, options?: MsgrcvOptions): Promise<QueueMessage> {
+    return this.queues.calls.msgrcv(id, size, type, options);
+  }
+
+  /**
+   * System V's `msgctl` with its commands IPC_STAT, IPC_SET, IPC_RMID, IPC_INFO, MSG_INFO, MSG_STAT and MSG_STAT_ANY;
+   * `change` is for IPC_SET.
+   *
+   * @throws SystemError EINVAL, EACCES, EPERM and EFAULT as Linux has them; as {@linkcode Cluster.msgget}.
+   */
+  msgctl(id: number, command: number, change?: QueueChange, options?: RequestOptions): Promise<MsgctlResult> {
+    return this.queues.calls.msgctl(id, command, change, options);
+  }
+
   /** What is known of every server, asked for anew. Servers that do not answer within `timeoutMs` are listed as such. */
   async info(options?: RequestOptions): Promise<ServerInfo[]> {
     await this.refresh(options);
@@ -389,9 +451,9 @@ export class Cluster implements AsyncDisposable {
     return (header as { fields: Fields<"blockStatesReply"> }).fields;
   }
 
-  /** Closes all connections and detaches all regions. */
+  /** Closes all connections, ends all leases and detaches all regions. */
   async close(): Promise<void> {
-    await Promise.all([this.#config.close(), ...this.#links.map((link) => link.close())]);
+    await Promise.all([this.#config, this.registry, ...this.#links].map((each) => each.close()));
   }
 
   /** The same as {@linkcode Cluster.close}. */
