@@ -1,21 +1,18 @@
 /**
  * Each rule of a consistent cut, broken once: the same run that shows the shipping code to be right must find it out.
  *
- * A mutant is a change of one place in the source, made in a copy of the tree; a place that is no longer there fails the
- * test, so a mutant cannot come to nothing unseen. Where a race is a matter of nanoseconds the mutant widens it.
+ * How a mutant is made is in tests/support/mutants.ts. Where a race is a matter of nanoseconds the mutant widens it.
  */
-import { assert, assertStrictEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import { PATHS } from "../support/chains.ts";
 import type { Path } from "../support/chains.ts";
 import { ConsistencyRun } from "../support/consistency.ts";
-import { ROOT, runCommand, TempDir } from "../support/processes.ts";
+import { mutatedTree, requireFailure } from "../support/mutants.ts";
+import type { Change } from "../support/mutants.ts";
 
-interface Mutant {
+interface Mutant extends Change {
   /** The rule it breaks, and its number in the notes on interleavings where it has one. */
   readonly rule: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
   /** The test that finds it, where it is not a run under load: what it takes is a death at the right moment, say. */
   readonly test?: string;
   /** The paths of the load, where not all of them: native traffic spreads a cut so fast that others hide behind it. */
@@ -116,32 +113,12 @@ const MUTANTS: readonly Mutant[] = [
   },
 ];
 
-const TREE = ["lib", "roles", "tests/process/programs", "tests/support", "tests/sys", "third_party"];
-const FILES = ["main.ts", "mod.ts", "deno.json", "deno.lock"];
 /** Checkpoints in which a mutant must show itself. */
 const CHECKPOINTS_MAX = 120;
 
-async function copyTree(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to, { recursive: true });
-  for await (const entry of Deno.readDir(from)) {
-    if (entry.isDirectory) await copyTree(`${from}/${entry.name}`, `${to}/${entry.name}`);
-    else await Deno.copyFile(`${from}/${entry.name}`, `${to}/${entry.name}`);
-  }
-}
-
-async function requireFailure(root: string, test: string): Promise<void> {
-  const ran = await runCommand([Deno.execPath(), "test", "-A", "--no-check", test], { cwd: root });
-  assert(ran.code !== 0 && /\d+ failed/.test(ran.stdout), `${test} does not see it: ${ran.stdout}${ran.stderr}`);
-}
-
 for (const { rule, file, from, to, test, paths = PATHS } of MUTANTS) {
   Deno.test(`mutant: ${rule}: broken, it is found out`, async () => {
-    await using tree = new TempDir();
-    for (const folder of TREE) await copyTree(`${ROOT}${folder}`, tree.file(folder));
-    for (const each of FILES) await Deno.copyFile(`${ROOT}${each}`, tree.file(each));
-    const source = await Deno.readTextFile(tree.file(file));
-    assertStrictEquals(source.split(from).length, 2, `${file} has not just one place that reads: ${from}`);
-    await Deno.writeTextFile(tree.file(file), source.replace(from, () => to));
+    await using tree = await mutatedTree({ file, from, to });
     if (test !== undefined) return await requireFailure(tree.path, test);
     const outcome = await ConsistencyRun.run({
       root: `${tree.path}/`,

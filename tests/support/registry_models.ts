@@ -155,12 +155,26 @@ function settleSends(operations: readonly Operation<QueueCall>[]): Operation<Que
   });
 }
 
+/** A message that somebody received although it had been acknowledged before, which is soon seen; undefined: none. */
+function receivedAgain(operations: readonly Operation<QueueCall>[]): string | undefined {
+  const goneAt = new Map(operations.flatMap(({ call, end }) => {
+    return call.kind === "acknowledge" && end !== Infinity ? [[call.message, end] as const] : [];
+  }));
+  const again = operations.find(({ call, start }) => {
+    return call.kind === "receive" && typeof call.message === "string" &&
+      start > (goneAt.get(call.message) ?? Infinity);
+  });
+  return again && JSON.stringify(again.call);
+}
+
 /** All that was done to a registry, and all that was told of it. */
 export class RegistryHistory {
   /** By name. */
   readonly names = new Map<string, Operation<NameCall>[]>();
   /** By queue. */
   readonly queues = new Map<string, Operation<QueueCall>[]>();
+  /** Objects whose history was too long to be judged by the last `violations`. */
+  unjudged = 0;
   readonly #ends: Operation<SessionEnd>[] = [];
   /** What each watch was told, from revision 0 on. */
   readonly watched: NameEvent[][] = [];
@@ -196,13 +210,20 @@ export class RegistryHistory {
   /** What cannot have been; empty where everything can. */
   violations(): string[] {
     const found: string[] = [];
+    this.unjudged = 0;
+    const judge = (what: string, operations: readonly Operation<unknown>[], verdict: boolean | undefined): void => {
+      if (verdict === undefined) this.unjudged++;
+      if (verdict === false) found.push(`${what}: ${describe(operations)}`);
+    };
     for (const [name, own] of this.names) {
       const operations = this.#withEnds<NameCall & { readonly session?: string }>(own);
-      if (!isLinearizable(operations, NAME_MODEL)) found.push(`name ${name}: ${describe(operations)}`);
+      judge(`name ${name}`, operations, isLinearizable(operations, NAME_MODEL));
     }
     for (const [queue, own] of this.queues) {
       const operations = this.#withEnds<QueueCall & { readonly session?: string }>(settleSends(own));
-      if (!isLinearizable(operations, QUEUE_MODEL)) found.push(`queue ${queue}: ${describe(operations)}`);
+      const twice = receivedAgain(own);
+      if (twice !== undefined) found.push(`queue ${queue}: ${twice} cannot have been: ${describe(operations)}`);
+      else judge(`queue ${queue}`, operations, isLinearizable(operations, QUEUE_MODEL));
     }
     return [...found, ...this.#watchViolations()];
   }

@@ -48,7 +48,7 @@ const QUEUE_SIZE = 12;
 const TEXT = new TextEncoder();
 
 /** One connection: bytes on their way in both directions. */
-class SimLink implements Link {
+export class SimLink implements Link {
   readonly peer = { host: "127.0.0.1", port: 1 };
   state: unknown;
   /** On their way to the registry. */

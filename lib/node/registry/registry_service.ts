@@ -234,6 +234,7 @@ export class RegistryService implements Service {
 
   #welcome(link: Link, talk: Conversation, { id, incarnation, fields }: Header & { readonly name: "hello" }): void {
     if (talk.client) throw new ProtocolError("a second hello");
+    this.#settle(); // a session that moves here leaves its answers behind: none may come before the welcome
     const version = acceptHello(fields);
     const { client, left } = this.#clients.greet(fields.token.toHex(), link, this.#host.identify(link));
     client.incarnation = incarnation;
