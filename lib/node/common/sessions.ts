@@ -16,12 +16,18 @@ export class Session<Answer> {
   link: Link;
   /** Whether it has ended. */
   isOver = false;
+  /**
+   * Whether this process remembers all that it has answered in it. One that goes on from an earlier process does not, and
+   * its client may have missed being told so: only when it has asked for something since does it know.
+   */
+  isRemembered: boolean;
   readonly #answers = new Map<number, Answer>();
 
-  /** @param token see above; @param link the connection that began it. */
-  constructor(token: string, link: Link) {
+  /** @param token see above; @param link the connection that began it; @param isRemembered see above. */
+  constructor(token: string, link: Link, isRemembered = true) {
     this.token = token;
     this.link = link;
+    this.isRemembered = isRemembered;
   }
 
   /** The answer that request `id` was given already. */
@@ -45,9 +51,10 @@ export class Sessions<Answer> {
   readonly #byToken = new Map<string, Session<Answer>>();
 
   /** Begins a session on `link`, under a new token unless it goes on from one that an earlier process gave. */
-  begin(link: Link, token = crypto.getRandomValues(new Uint8Array(TOKEN_SIZE)).toHex()): Session<Answer> {
-    const session = new Session<Answer>(token, link);
-    this.#byToken.set(token, session);
+  begin(link: Link, token?: string): Session<Answer> {
+    const fresh = crypto.getRandomValues(new Uint8Array(TOKEN_SIZE)).toHex();
+    const session = new Session<Answer>(token ?? fresh, link, token === undefined);
+    this.#byToken.set(session.token, session);
     return session;
   }
 

@@ -104,6 +104,7 @@ export class ConfigService implements Service {
     if (header.name === "hello") this.#welcome(link, talk, header);
     else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
     else if (isSegmentCall(header)) {
+      talk.session.isRemembered = true;
       link.pause();
       this.#call(link, talk.session, header).finally(() => link.resume());
       return false;
@@ -123,7 +124,7 @@ export class ConfigService implements Service {
       role: "config",
       token: Uint8Array.fromHex(talk.session.token),
       // one taken up from an earlier process keeps what it attached, but its answers are not known
-      resumed: resumed !== undefined,
+      resumed: resumed !== undefined && talk.session.isRemembered,
     });
     if (!resumed) return;
     link.flush();

@@ -222,6 +222,7 @@ export class RegistryService implements Service {
     const { client } = talk;
     if (!client) throw new ProtocolError(`${header.name} before hello`);
     client.incarnation = header.incarnation;
+    client.session.isRemembered = true;
     const answered = client.session.answered(header.id);
     if (answered) return this.#outbox.say(client, answered);
     try {
@@ -245,7 +246,7 @@ export class RegistryService implements Service {
       role: "registry",
       token: Uint8Array.fromHex(client.session.token),
       // one taken up from an earlier life keeps what it had, but its answers are not known
-      resumed: left !== undefined,
+      resumed: left !== undefined && client.session.isRemembered,
     });
     left?.close();
   }
@@ -268,6 +269,7 @@ export class RegistryService implements Service {
           queueCount: this.queueCount,
           messageCount: this.#queues.usage.messageCount,
           sessionCount: this.#clients.count,
+          absentCount: this.#clients.absentCount,
           requestCount: this.#requestCount,
           uptimeMs: Math.round(this.#host.nowMs() - this.#startedMs),
         });

@@ -15,14 +15,23 @@ import { SimLink } from "../../support/registry_simulator.ts";
 class Bench implements Disposable {
   /** For everything that was stored: how many bytes had been answered before. */
   readonly answeredBefore: number[] = [];
-  readonly service: RegistryService;
+  service: RegistryService;
   readonly #state = RegistryState.open(":memory:");
   readonly #output = new Output();
   readonly #links: SimLink[] = [];
 
   constructor() {
+    this.service = this.#start();
+  }
+
+  /** Killed, and started again. */
+  restart(): void {
+    this.service = this.#start();
+  }
+
+  #start(): RegistryService {
     const state = this.#state;
-    this.service = new RegistryService({
+    return new RegistryService({
       readNames: () => state.readNames(),
       readQueues: () => state.readQueues(),
       readEpoch: () => state.readEpoch(),
@@ -113,6 +122,28 @@ Deno.test("service: a session that moves to another connection is welcomed there
   const [welcome] = taken(fresh);
   assertEquals(welcome?.name === "welcome" && welcome.fields.resumed, true);
   assertEquals(old.isOver, true);
+});
+
+Deno.test("service: what an earlier life has answered it does not remember, until its client is known to have heard that", () => {
+  using bench = new Bench();
+  const token = greet(bench, bench.link());
+  const isResumed = (): boolean => {
+    const link = bench.link();
+    bench.receive([link, hello(token)]);
+    link.toClient = link.toClient.slice(MAGIC.length);
+    const [welcome] = taken(link);
+    assertEquals(welcome?.name === "welcome" && welcome.fields.token, token, "the session is the same");
+    current = link;
+    return welcome?.name === "welcome" && welcome.fields.resumed;
+  };
+  let current = bench.link();
+  assertEquals(isResumed(), true);
+  bench.receive([current, frame("bind", 1, { name: "mine", value: "1", isLeased: true, replaces: false })]);
+  bench.restart();
+  assertEquals(isResumed(), false);
+  assertEquals(isResumed(), false, "the first welcome may have been lost");
+  bench.receive([current, frame("ping", 2, {})]);
+  assertEquals(isResumed(), true);
 });
 
 Deno.test("service: a frame in two parts is served when it is whole, and one that breaks the protocol takes nobody with it", () => {
