@@ -549,6 +549,7 @@ export const MESSAGES = {
       queueCount: "u32",
       messageCount: "u64",
       sessionCount: "u32",
+      absentCount: "u32",
       requestCount: "u64",
       uptimeMs: "u64",
     },

@@ -18,7 +18,8 @@ import {
 } from "./text_parts.ts";
 import type { Names } from "./text_parts.ts";
 
-const TIMES_ID_WIDTH = 8;
+/** util-linux gives ids so little room in some lists, whatever their titles have. */
+const ID_WIDTH = 8;
 const COUNT_WIDTH = 12;
 const PID_WIDTH = 5;
 
@@ -36,11 +37,10 @@ export function queuesText(queues: readonly QueueStatus[], names: Names): string
 
 /** `ipcs -q -t`: when they were last used. */
 export function queueTimesText(queues: readonly QueueStatus[], names: Names): string {
-  const id = (value: string | number): string => String(value).padEnd(TIMES_ID_WIDTH);
   return tableText("Message Queues Send/Recv/Change Times", [
-    [id("msqid"), cell("owner"), ...["send", "recv", "change"].map(timeCell)],
+    [idCell("msqid"), cell("owner"), ...["send", "recv", "change"].map(timeCell)],
     ...queues.map((queue) => [
-      ...[id(queue.id), cell(owner(queue.uid, names))],
+      ...[idCell(queue.id), cell(owner(queue.uid, names))],
       ...[queue.stime, queue.rtime, queue.ctime].map(dayCell),
     ]),
   ]);
@@ -52,7 +52,7 @@ export function queuePidsText(queues: readonly QueueStatus[], names: Names): str
   return tableText("Message Queues PIDs", [
     ["msqid", "owner", "lspid", "lrpid"].map(cell),
     ...queues.map(({ id, uid, lspid, lrpid }) => [
-      cell(id),
+      idCell(id),
       `${cell(owner(uid, names))}  ${pid(lspid)}     ${pid(lrpid)}`,
     ]),
   ]);
@@ -100,4 +100,8 @@ export function queueUsageText({ queueCount, messageCount, size }: QueueUsage): 
     `used headers = ${messageCount}`,
     `used space = ${size} bytes`,
   ]);
+}
+
+function idCell(value: string | number): string {
+  return String(value).padEnd(ID_WIDTH);
 }

@@ -17,7 +17,8 @@ Deno.test("dsm registry: bind, query, list, watch, unbind, each with what it pri
   assertEquals([waited.code, waited.stdout], [3, ""]);
 
   const waiting = registry.start("registry", "query", "printer", "--wait", "20s");
-  await until("both to be there", async () => (await registry.client().info()).sessionCount >= 3);
+  const looking = registry.client();
+  await until("both to be there", async () => (await looking.info()).sessionCount >= 3);
   const bound = await run("bind", "printer", "10.0.0.7:9100");
   assertEquals([bound.code, bound.stdout, bound.stderr], [0, "1\n", ""]);
   assertEquals((await waiting.end()).code, 0);

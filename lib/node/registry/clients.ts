@@ -38,6 +38,11 @@ export class Clients {
     return this.#byToken.size;
   }
 
+  /** How many sessions of an earlier life have not come back. */
+  get absentCount(): number {
+    return this.#absent.size;
+  }
+
   /** The client with that token; undefined for one that has not come, or not come back. */
   get(token: string): Client | undefined {
     return this.#byToken.get(token);

@@ -69,6 +69,8 @@ export interface RegistryInfo {
   readonly messageCount: number;
   /** How many clients it has, this one included. */
   readonly sessionCount: number;
+  /** How many sessions of an earlier life have not come back yet. */
+  readonly absentCount: number;
   /** How many requests it has served in this life. */
   readonly requestCount: number;
   /** How long this life is, in ms. */
