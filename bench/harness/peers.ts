@@ -100,8 +100,22 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** Starts redis-server without persistence. It cannot choose a port itself, so a port taken meanwhile means another try. */
-export async function startRedis(directory: string, cpu: number): Promise<Peer> {
+/** Starts `dsm registry` with its state in `directory`. */
+export async function startDsmRegistry(directory: string, cpu: number): Promise<Peer> {
+  const state = await Deno.makeTempFile({ dir: directory, prefix: "registry", suffix: ".sqlite" });
+  const child = new Child(pinned(cpu, dsmCommand(["registry", "0", "--state", state])), { XDG_STATE_HOME: directory });
+  const [, host, port] = await child.ready(/^ready registry (\S+):(\d+)/m);
+  return { host: host as string, port: Number(port), pid: child.pid, [Symbol.asyncDispose]: () => child.stop() };
+}
+
+const NO_PERSISTENCE: readonly string[] = ["--appendonly", "no"];
+
+/** Starts redis-server, without persistence unless told otherwise. It cannot choose a port itself, so a port taken meanwhile means another try. */
+export async function startRedis(
+  directory: string,
+  cpu: number,
+  persistence: readonly string[] = NO_PERSISTENCE,
+): Promise<Peer> {
   for (let attempt = 1;; attempt++) {
     const port = freePort();
     const options = [
@@ -111,8 +125,7 @@ export async function startRedis(directory: string, cpu: number): Promise<Peer> 
       "127.0.0.1",
       "--save",
       "",
-      "--appendonly",
-      "no",
+      ...persistence,
       "--dir",
       directory,
     ];

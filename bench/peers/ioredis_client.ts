@@ -3,36 +3,22 @@
  *
  *     ioredis_client.ts HOST PORT IN_FLIGHT SECONDS SIZE REGION_SIZE
  *
- * Automatic pipelining is ioredis' own way to have many commands in flight, and slower with one: it is on for more. The
- * package is imported at run time, so the rest of the benchmarks neither needs nor fetches it. Exit status 3: it cannot be
- * had.
+ * Automatic pipelining is ioredis' own way to have many commands in flight, and slower with one: it is on for more. Exit
+ * status 3: ioredis cannot be had.
  */
+import { importRedis } from "./ioredis.ts";
 import { measureInFlight, parseLoad } from "./in_flight.ts";
 
-const PACKAGE = "npm:ioredis@5";
 const KEY = "dsm";
-const MISSING = 3;
 
 /** What is used of ioredis. */
 interface Redis {
   getrangeBuffer(key: string, first: number, last: number): Promise<Uint8Array>;
   disconnect(): void;
 }
-interface RedisClass {
-  new (options: { host: string; port: number; enableAutoPipelining: boolean }): Redis;
-}
-
-async function importRedis(): Promise<RedisClass> {
-  try {
-    return (await import(PACKAGE)).Redis;
-  } catch (error) {
-    console.error(`${PACKAGE}: ${(error as Error).message}`);
-    Deno.exit(MISSING);
-  }
-}
 
 const [host, port, ...words] = Deno.args;
-const Redis = await importRedis();
+const Redis = await importRedis<Redis>();
 const load = parseLoad(words);
 const redis = new Redis({ host: String(host), port: Number(port), enableAutoPipelining: load.inFlight > 1 });
 await measureInFlight(
