@@ -11,6 +11,7 @@ import {
   STALL_MS_MAX,
   STASH_TOTAL_MAX,
 } from "../../lib/net/transport.ts";
+import { CLIENT_WAITING_MAX } from "../../lib/node/registry/waiting_requests.ts";
 import { WATCHERS_MAX } from "../../lib/node/memory/change_watch.ts";
 import {
   CLASSIC_QUIT,
@@ -26,7 +27,9 @@ import {
   GATHER_SIZE_MAX,
   HEADER_SIZE_MAX,
   MAGIC,
+  MESSAGE_SIZE_MAX,
   MESSAGES,
+  NAMES_PER_REPLY_MAX,
   OPERATION_SIZE_MAX,
   PREFIX_SIZE,
   PROTOCOL_VERSION,
@@ -44,6 +47,7 @@ import {
   REPLY_SIZE,
   WRITE_REQUEST_SIZE,
 } from "../../lib/wire/templates.ts";
+import { EVENT_COUNT_MAX, NAME_COUNT_MAX, NAME_SIZE_MAX, VALUE_SIZE_MAX } from "../../lib/registry/limits.ts";
 import { ROOT } from "../task.ts";
 import { dumpFrame, dumpParts } from "./frames.ts";
 
@@ -104,6 +108,13 @@ const LIMITS: readonly Limit[] = [
   limit({ STALL_MS_MAX }, time, "net/transport.ts", "for a client to take some of its replies (`dsm server --stall`)"),
   limit({ SILENT_MS_MAX }, time, "net/transport.ts", "for a peer's kernel to give a sign of life"),
   limit({ REMEMBERED_MAX }, plain, "wire/messages.ts", "answers that a session remembers"),
+  limit({ NAME_SIZE_MAX }, size, "registry/limits.ts", "a name"),
+  limit({ VALUE_SIZE_MAX }, size, "registry/limits.ts", "what a name is bound to"),
+  limit({ NAME_COUNT_MAX }, plain, "registry/limits.ts", "names in one registry; one more is ENOSPC"),
+  limit({ EVENT_COUNT_MAX }, plain, "registry/limits.ts", "changes of names that are remembered"),
+  limit({ NAMES_PER_REPLY_MAX }, plain, "wire/messages.ts", "names in one `listReply`, events in one `watchReply`"),
+  limit({ MESSAGE_SIZE_MAX }, size, "wire/messages.ts", "one message; a registry's MSGMAX is 8,192 bytes"),
+  limit({ CLIENT_WAITING_MAX }, plain, "node/registry/waiting_requests.ts", "requests of one session that wait"),
   limit({ WATCHERS_MAX }, plain, "node/memory/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
   limit({ TIMEOUT_MS }, time, "net/channel.ts", "for a request, unless the client says otherwise"),
   limit({ SERVER_COUNT_MAX }, plain, "config/config_file.ts", "servers in one space"),
