@@ -7,6 +7,7 @@
  */
 import { decode, encode } from "@std/msgpack";
 import { ProtocolError } from "../base/errors.ts";
+import { decodeFlat, encodeFlat } from "./flat_codec.ts";
 import { HEADER_SIZE_MAX, messageName, MESSAGES, OPERATION_SIZE_MAX, PREFIX_SIZE } from "./messages.ts";
 import type { Fields, FieldType, MessageName } from "./messages.ts";
 
@@ -87,7 +88,14 @@ function decodeField(name: string, type: FieldType, value: unknown): unknown {
   }
 }
 
+/** Every message's fields in their order, taken out of the table once. */
+const FIELDS = Object.fromEntries(
+  Object.entries(MESSAGES).map(([name, { fields }]) => [name, Object.entries(fields)]),
+) as unknown as Readonly<Record<MessageName, readonly (readonly [string, FieldType])[]>>;
+
 function decodeArray(bytes: Uint8Array): unknown[] {
+  const flat = decodeFlat(bytes);
+  if (flat) return flat;
   let value: unknown;
   try {
     value = decode(bytes);
@@ -107,11 +115,15 @@ export function decodeHeader(bytes: Uint8Array): Header {
   const [id, kind, incarnation, epoch, ...values] = decodeArray(bytes);
   const name = typeof kind === "number" || typeof kind === "bigint" ? messageName(Number(kind)) : undefined;
   if (name === undefined) throw new ProtocolError(`a message of unknown kind ${String(kind)}`);
-  const types = Object.entries(MESSAGES[name].fields) as [string, FieldType][];
+  const types = FIELDS[name];
   if (values.length !== types.length) {
     throw new ProtocolError(`${name} with ${values.length} fields; it has ${types.length}`);
   }
-  const fields = Object.fromEntries(types.map(([field, type], i) => [field, decodeField(field, type, values[i])]));
+  const fields: Record<string, unknown> = {};
+  for (let i = 0; i < types.length; i++) {
+    const [field, type] = types[i] as readonly [string, FieldType];
+    fields[field] = decodeField(field, type, values[i]);
+  }
   return {
     name,
     id: decodeField("id", "u32", id),
@@ -136,13 +148,19 @@ export function encodeFrame<N extends MessageName>(
   fields: Fields<N>,
   payloadSize = 0,
 ): Uint8Array<ArrayBuffer> {
-  const shape = MESSAGES[name];
-  const values = Object.keys(shape.fields).map((field) => fields[field as keyof Fields<N>]);
-  const header = encode([envelope.id, shape.kind, envelope.incarnation, envelope.epoch, ...values] as never);
-  const frame = new Uint8Array(PREFIX_SIZE + header.length);
+  const values: unknown[] = [envelope.id, MESSAGES[name].kind, envelope.incarnation, envelope.epoch];
+  for (const [field] of FIELDS[name]) values.push(fields[field as keyof Fields<N>]);
+  const frame = encodeFlat(values, PREFIX_SIZE) ?? encodeAny(values);
   const view = new DataView(frame.buffer);
-  view.setUint32(0, header.length);
+  view.setUint32(0, frame.length - PREFIX_SIZE);
   view.setUint32(4, payloadSize);
+  return frame;
+}
+
+/** The same for values of any kind. */
+function encodeAny(values: readonly unknown[]): Uint8Array<ArrayBuffer> {
+  const header = encode(values as never);
+  const frame = new Uint8Array(PREFIX_SIZE + header.length);
   frame.set(header, PREFIX_SIZE);
   return frame;
 }

@@ -72,9 +72,11 @@ export class RegistryQueues implements MessageQueues {
     const waiting = { isRepeatable: false, waits: true, timeoutMs: Infinity, payload, onId };
     const sent = this.#channel.ask("msgsnd", fields, "done", waiting);
     if (!signal) return void await sent;
-    const settled = new AbortController();
-    const isGivenUp = await Promise.race([sent.then(() => false), aborted(signal, settled.signal)])
-      .finally(() => settled.abort());
+    const givenUp = Promise.withResolvers<boolean>();
+    const giveUp = (): void => givenUp.resolve(true);
+    signal.addEventListener("abort", giveUp);
+    const isGivenUp = await Promise.race([sent.then(() => false), givenUp.promise])
+      .finally(() => signal.removeEventListener("abort", giveUp));
     if (!isGivenUp) return;
     this.#channel.cancel(request);
     const heard = new AbortController();
@@ -169,13 +171,4 @@ export class RegistryQueues implements MessageQueues {
     await Promise.race([Promise.all(this.#acknowledging), pause(CLOSE_MS_MAX, over.signal)]);
     over.abort();
   }
-}
-
-/** Resolves to true when `signal` is aborted, to false when `end` is. */
-function aborted(signal: AbortSignal, end: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve(true), { once: true, signal: end });
-    end.addEventListener("abort", () => resolve(false), { once: true });
-  });
 }
