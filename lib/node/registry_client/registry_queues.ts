@@ -2,8 +2,8 @@
  * The message queues of a registry: System V's calls over TCP.
  *
  *   - A message is in delivery to this session from the moment it is given out until this program acknowledges it: on its
- *     receipt, without waiting for the answer to that, or when the program says so. If the program dies first, or is out of
- *     the registry's reach for longer than its lease, the message goes to another receiver.
+ *     receipt (with the next call, or within a millisecond), or when the program says so. If the program dies first, or is
+ *     out of the registry's reach for longer than its lease, the message goes to another receiver.
  *   - `msgrcv` survives connections and registries: what it waits for goes on waiting. A `msgsnd` whose answer did not come
  *     before the connection broke fails with `outcome: "unknown"` where nobody can know; it is never sent twice.
  *   - A call that is given up (signal, time over) was not carried out: a message that was on its way here goes back, and
@@ -27,6 +27,8 @@ import type { AskOptions, RegistryChannel } from "./registry_channel.ts";
 
 /** How long a `msgsnd` that was given up waits to hear whether it was carried out. */
 const GIVEN_UP_MS_MAX = 2_000;
+/** How long an acknowledgement on receipt waits for another request that it can travel with. */
+const ACKNOWLEDGE_MS_MAX = 1;
 /** How long the end of a session waits for acknowledgements that are on their way. */
 const CLOSE_MS_MAX = 1_000;
 
@@ -35,6 +37,9 @@ export class RegistryQueues implements MessageQueues {
   readonly #channel: RegistryChannel;
   /** Acknowledgements on their way. */
   readonly #acknowledging = new Set<Promise<void>>();
+  /** Acknowledgements that wait for a request to travel with, so that the registry stores both at once. */
+  #owed: (() => void)[] = [];
+  #owedTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param channel to a registry. */
   constructor(channel: RegistryChannel) {
@@ -58,6 +63,7 @@ export class RegistryQueues implements MessageQueues {
     if (data.length > MESSAGE_SIZE_MAX) {
       throw refusal("msgsnd", "EINVAL", what, `a message has at most ${MESSAGE_SIZE_MAX} bytes, or fewer (MSGMAX)`);
     }
+    this.#payOwed();
     const fields = { id: id >>> 0, type, flags: flags >>> 0, pid: Deno.pid };
     if (flags & IPC_NOWAIT) {
       await this.#channel.ask("msgsnd", fields, "done", { ...request, isRepeatable: false, payload: data });
@@ -101,6 +107,7 @@ export class RegistryQueues implements MessageQueues {
     if (!(Number.isSafeInteger(size) && size >= 0)) {
       throw refusal("msgrcv", "EINVAL", what, `there is no room of ${size} bytes`);
     }
+    this.#payOwed();
     const fields = {
       ...{ id: id >>> 0, size, type: BigInt.asUintN(64, BigInt(type)), flags: flags >>> 0, pid: Deno.pid },
       isHeld: true,
@@ -126,11 +133,26 @@ export class RegistryQueues implements MessageQueues {
         return this.#acknowledge(message, deliveryCount, session).finally(() => this.#channel.release());
       });
     }
-    const acknowledged = this.#acknowledge(message, deliveryCount, session).catch((error) => {
-      if (!(error instanceof DsmError)) throw error; // another receiver may get it too: that is what was promised
-    }).finally(() => this.#acknowledging.delete(acknowledged));
-    this.#acknowledging.add(acknowledged);
+    this.#owe(() => this.#acknowledge(message, deliveryCount, session));
     return new QueueMessage(type, data, deliveryCount);
+  }
+
+  #owe(acknowledge: () => Promise<void>): void {
+    this.#owed.push(() => {
+      const acknowledged = acknowledge().catch((error) => {
+        if (!(error instanceof DsmError)) throw error; // another receiver may get it too: that is what was promised
+      }).finally(() => this.#acknowledging.delete(acknowledged));
+      this.#acknowledging.add(acknowledged);
+    });
+    this.#owedTimer ??= setTimeout(() => this.#payOwed(), ACKNOWLEDGE_MS_MAX);
+  }
+
+  #payOwed(): void {
+    clearTimeout(this.#owedTimer);
+    this.#owedTimer = undefined;
+    const owed = this.#owed;
+    this.#owed = [];
+    for (const pay of owed) pay();
   }
 
   /** @throws PeerLostError: the session it was in delivery to has ended, and another receiver may get it. */
@@ -157,6 +179,7 @@ export class RegistryQueues implements MessageQueues {
     if (!(Number.isSafeInteger(qbytes) && qbytes >= 0)) {
       throw refusal("msgctl", "EINVAL", `change queue ${id}`, `it cannot hold ${qbytes} bytes`);
     }
+    this.#payOwed();
     const fields = {
       ...{ id: id >>> 0, command: command >>> 0, uid: uid >>> 0, gid: gid >>> 0, mode: mode >>> 0, qbytes },
       ...{ isGiven: change !== undefined, pid: Deno.pid },
@@ -167,6 +190,7 @@ export class RegistryQueues implements MessageQueues {
 
   /** Waits until what was received is acknowledged: what is not, another receiver gets. */
   async settle(): Promise<void> {
+    this.#payOwed();
     const over = new AbortController();
     await Promise.race([Promise.all(this.#acknowledging), pause(CLOSE_MS_MAX, over.signal)]);
     over.abort();
