@@ -20,6 +20,8 @@ export type Standing =
 export class Conversation {
   /** Known from its first bytes on. */
   dialect: "unknown" | "native" | "classic" = "unknown";
+  /** Whose it is: what the kernel says, or what one who knows the secret claims; -1 before it is let in. */
+  uid = -1;
   /** See {@linkcode Standing}. */
   standing: Standing = "ready";
   /** Begun by its hello. */
