@@ -3,10 +3,12 @@ import { UsageError } from "../lib/base/errors.ts";
 import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { say } from "../lib/cli/output.ts";
 import { MemoryServer } from "../lib/node/memory/memory_server.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 import { STALL_MS_MAX } from "../lib/net/transport.ts";
 
 const EXIT_LOST = 1;
@@ -41,7 +43,7 @@ are never overwritten.`,
     fill: { kind: "string", about: "what fresh bytes are: one character, or a number from 0 to 255", default: "0" },
     mode: { kind: "mode", about: "permissions of memory and semaphores", default: 0o600 },
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
     transport: {
       kind: "string",
       about: "how connections are served",
@@ -65,7 +67,7 @@ are never overwritten.`,
     keep: { kind: "boolean", about: "leave memory and semaphores when stopped, for the next server" },
   },
   async run({ port, shmkey, semkey }, options, shared) {
-    requireLoopback(options.host, options.insecure);
+    const listening = listeningFrom(options, readCredentials(shared));
     const log = startLog("server", shared);
     const lost = new AbortController();
     // listening for signals comes first: whoever has read the readiness line may stop us at once
@@ -75,6 +77,7 @@ are never overwritten.`,
       shmkey,
       semkey,
       host: options.host,
+      ...listening,
       size: options.size,
       blockSize: options.blockSize,
       fill: parseFill(options.fill),

@@ -7,6 +7,7 @@ import { command } from "../../lib/cli/command.ts";
 import { print, say } from "../../lib/cli/output.ts";
 import { connect } from "../../lib/node/cluster/cluster.ts";
 import { restore as restoreInto } from "../../lib/node/logger/restore.ts";
+import { readCredentials } from "../../lib/node/common/credentials.ts";
 import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { isConfirmed, requireSomebody } from "./confirm.ts";
 import { Bar, DIRECTORY, NAME } from "./options.ts";
@@ -48,13 +49,14 @@ global logger takes no checkpoint meanwhile.`,
     if (!options.yes) requireSomebody(`this overwrites the whole space of ${config}`);
     const checkpoint = await findSound(options.dir, name, options.previous);
     const time = new Date(checkpoint.manifest.timeMs).toISOString();
-    await using cluster = await connect({ config, connectTimeoutMs: CONNECT_MS_MAX });
+    const { secret, tlsCa } = shared;
+    await using cluster = await connect({ config, secret, tlsCa, connectTimeoutMs: CONNECT_MS_MAX });
     const space = `all ${formatSize(cluster.size)} on the ${cluster.places.length} servers of ${config}`;
     if (!options.yes && !isConfirmed(`overwrite ${space} with the checkpoint ${checkpoint.name}, taken ${time}?`)) {
       say("nothing was changed");
       return 1;
     }
-    await using _suspended = await suspendCheckpoints(shared.config);
+    await using _suspended = await suspendCheckpoints(shared.config, readCredentials(shared));
     using bar = new Bar(`restore ${checkpoint.name}`);
     const { spaceSize, usedSize } = await restoreInto(cluster, checkpoint, bar);
     bar[Symbol.dispose]();

@@ -185,6 +185,8 @@ export const EXAMPLE_FRAMES = {
     versionMax: PROTOCOL_VERSION,
     software: "dsm",
     token: NOTHING,
+    nonce: NOTHING,
+    uid: 1000,
   }),
   welcome: encodeFrame("welcome", { ...ENVELOPE, epoch: 1 }, {
     version: PROTOCOL_VERSION,

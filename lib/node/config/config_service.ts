@@ -1,12 +1,12 @@
 /**
  * What a config server does with the bytes that reach its port.
  *
- *   - Who connects from this host is greeted at once in the classic way. A native client has sent its hello by then or
+ *   - Nobody is served before the door has let him in: see common/door.ts.
+ *   - Who is let in without a proof, so from this host, is greeted at once in the classic way. A native client has sent its hello by then or
  *     does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original did.
  *   - From beyond this host nothing is said first.
  *   - A call on segments may have to wait: until it is answered its connection is not read, and nobody else waits.
  */
-import { nowMs } from "../../base/clock.ts";
 import { ProtocolError } from "../../base/errors.ts";
 import type { Space } from "../../config/space.ts";
 import type { Link, Service } from "../../net/transport.ts";
@@ -18,8 +18,10 @@ import { encodeFrame } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
-import { isLoopback } from "../common/loopback.ts";
-import { acceptHello, startsNative } from "../common/native_hello.ts";
+import { Door, ENTRY_MS_MAX } from "../common/door.ts";
+import type { DoorSettings, Guest, Visit } from "../common/door.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import { startsNative } from "../common/native_hello.ts";
 import { putBytes } from "../common/native_reply.ts";
 import { takePlainRequests } from "../common/plain_requests.ts";
 import { Sessions } from "../common/sessions.ts";
@@ -41,12 +43,18 @@ export interface ConfigSource {
   readonly greeted: readonly GreetedServer[];
 }
 
+type Hello = Header & { readonly name: "hello" };
 type ConfigSession = Session<Promise<Answer | undefined>>;
 
 class Conversation {
-  dialect: "unknown" | "native" = "unknown";
   session: ConfigSession | undefined;
-  readonly dueMs = nowMs() + HELLO_MS_MAX;
+  guest: Guest | undefined;
+  visit: Visit | undefined;
+
+  /** @param visit with which it begins. */
+  constructor(visit: Visit) {
+    this.visit = visit;
+  }
 }
 
 /** A config server's side of every connection. */
@@ -55,10 +63,17 @@ export class ConfigService implements Service {
   readonly #keeper: SegmentKeeper;
   readonly #segments: SegmentService;
   readonly #sessions = new Sessions<Promise<Answer | undefined>>();
-  readonly #silent = new Set<Link>();
+  readonly #door: Door;
 
   /** @param source asked anew for every answer. @param keeper told of sessions. @param segments answers the calls. */
-  constructor(source: ConfigSource, keeper: SegmentKeeper, segments: SegmentService) {
+  constructor(
+    source: ConfigSource,
+    keeper: SegmentKeeper,
+    segments: SegmentService,
+    door: DoorSettings,
+    log: LogSink,
+  ) {
+    this.#door = new Door(door, "config", log);
     this.#source = source;
     this.#keeper = keeper;
     this.#segments = segments;
@@ -66,15 +81,17 @@ export class ConfigService implements Service {
 
   /** See {@linkcode Service}. */
   opened(link: Link): void {
-    link.state = new Conversation();
-    this.#silent.add(link);
-    if (isLoopback(link.peer.host)) putBytes(link, encodeGreeting(this.#source.greeted));
+    const visit = this.#door.opened(link, ENTRY_MS_MAX);
+    link.state = new Conversation(visit);
+    if (!this.#door.admits(visit, "classic")) return;
+    putBytes(link, encodeGreeting(this.#source.greeted));
+    this.#door.expect(visit, HELLO_MS_MAX);
   }
 
   /** See {@linkcode Service}. */
   closed(link: Link): void {
-    this.#silent.delete(link);
-    const { session } = link.state as Conversation;
+    const { session, visit } = link.state as Conversation;
+    if (visit) this.#door.closed(visit);
     if (session && this.#sessions.end(session, link)) this.#keeper.endSession(session.token);
   }
 
@@ -88,36 +105,61 @@ export class ConfigService implements Service {
   ): number {
     const talk = link.state as Conversation;
     let at = start;
-    if (talk.dialect === "unknown") {
-      if (!startsNative(bytes.subarray(start, size))) return start;
-      talk.dialect = "native";
-      this.#silent.delete(link);
-      at += MAGIC.length;
+    if (talk.visit) {
+      at = this.#enter(link, talk, talk.visit, bytes, view, start, size);
+      if (talk.visit) return at;
     }
     return takePlainRequests(link, bytes, view, at, size, (header) => this.#serve(link, talk, header));
   }
 
-  /** Returns whether the next request may be served at once. */
-  #serve(link: Link, talk: Conversation, header: Header): boolean {
+  #enter(
+    link: Link,
+    talk: Conversation,
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    size: number,
+  ): number {
+    let at = start;
+    if (!visit.dialect) {
+      if (!startsNative(bytes.subarray(start, size))) return start;
+      visit.dialect = "native";
+      this.#door.begun(visit);
+      at += MAGIC.length;
+    }
+    at = this.#door.enterNative(visit, bytes, view, at, size);
+    if (!visit.guest || !visit.hello) return at;
+    talk.visit = undefined;
+    talk.guest = visit.guest;
+    this.#meet(visit.hello);
+    this.#welcome(link, talk, visit.hello, visit.version);
+    return at;
+  }
+
+  #meet(header: Header): void {
     const { epoch } = this.#source;
     if (judgeEpoch(epoch, header.incarnation, header.epoch) === "next") epoch.epoch = header.epoch;
-    if (header.name === "hello") this.#welcome(link, talk, header);
-    else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
-    else if (isSegmentCall(header)) {
+  }
+
+  /** Returns whether the next request may be served at once. */
+  #serve(link: Link, talk: Conversation, header: Header): boolean {
+    const { session, guest } = talk;
+    if (header.name === "hello" || !session || !guest) throw new ProtocolError("a second hello");
+    this.#meet(header);
+    if (isSegmentCall(header)) {
       link.pause();
-      this.#call(link, talk.session, header).finally(() => link.resume());
+      this.#call(link, guest, session, header).finally(() => link.resume());
       return false;
-    } else this.#answer(link, header);
+    }
+    this.#answer(link, header);
     return true;
   }
 
-  #welcome(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "hello" }): void {
-    if (talk.session) throw new ProtocolError("a second hello");
-    const version = acceptHello(fields);
+  #welcome(link: Link, talk: Conversation, { id, fields }: Hello, version: number): void {
     const token = fields.token.toHex();
     const resumed = this.#sessions.resume(token, link);
     talk.session = resumed?.session ?? this.#sessions.begin(link, this.#keeper.takeUp(token) ? token : undefined);
-    putBytes(link, MAGIC);
     this.#reply(link, id, "welcome", {
       version,
       role: "config",
@@ -130,8 +172,8 @@ export class ConfigService implements Service {
     resumed.left.close();
   }
 
-  async #call(link: Link, session: ConfigSession, call: SegmentCall): Promise<void> {
-    const answer = await this.#segments.answer(link, session, call);
+  async #call(link: Link, guest: Guest, session: ConfigSession, call: SegmentCall): Promise<void> {
+    const answer = await this.#segments.answer(guest, session, call);
     if (!answer || session.isOver) return;
     this.#reply(link, call.id, answer.name, answer.fields);
     link.flush();
@@ -159,15 +201,11 @@ export class ConfigService implements Service {
 
   /** See {@linkcode Service}. */
   nextTickMs(): number {
-    let next = Infinity;
-    const now = nowMs();
-    for (const link of this.#silent) next = Math.min(next, Math.max(0, (link.state as Conversation).dueMs - now));
-    return next;
+    return this.#door.nextTickMs();
   }
 
   /** See {@linkcode Service}. */
   tick(): void {
-    const now = nowMs();
-    for (const link of [...this.#silent]) if ((link.state as Conversation).dueMs <= now) link.close();
+    this.#door.tick();
   }
 }

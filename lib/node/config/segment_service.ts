@@ -1,23 +1,20 @@
 /**
  * System V's calls as they come over the wire: who calls, what is answered.
  *
- *   - Who calls from this host is whom the kernel names; from beyond it everybody is nobody. The pid is what he says.
+ *   - Who calls is whom the door has let in; his groups are those that this host's files give him. The pid is what he says.
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
 import { DsmError, SystemError } from "../../base/errors.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
-import { peerName } from "../../net/transport.ts";
-import type { Link } from "../../net/transport.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
-import type { LogSink } from "../common/log_sink.ts";
-import { NOBODY_UID, uidOfPeer } from "../common/peer_uid.ts";
-import type { End } from "../common/peer_uid.ts";
+import type { Guest } from "../common/door.ts";
 import type { Session } from "../common/sessions.ts";
 import { toShmctlReply } from "../common/shmctl_reply.ts";
 import { groupsOf } from "../common/user_groups.ts";
+import type { UserGroups } from "../common/user_groups.ts";
 import type { SegmentKeeper } from "./segment_keeper.ts";
 
 const CALLS = ["shmget", "shmat", "shmdt", "shmctl"] as const;
@@ -35,28 +32,21 @@ export function isSegmentCall(header: Envelope & { readonly name: MessageName })
   return (CALLS as readonly string[]).includes(header.name);
 }
 
-type User = Omit<Principal, "pid">;
-
 /** See the head of this file. */
 export class SegmentService {
   readonly #keeper: SegmentKeeper;
-  readonly #server: End;
-  readonly #log: LogSink;
-  readonly #users = new WeakMap<Link, User>();
+  readonly #groups = new WeakMap<Guest, UserGroups>();
 
-  /** @param server where this config server listens. */
-  constructor(keeper: SegmentKeeper, server: End, log: LogSink) {
+  /** @param keeper of the table. */
+  constructor(keeper: SegmentKeeper) {
     this.#keeper = keeper;
-    this.#server = server;
-    this.#log = log;
   }
 
-  /** The answer to a call that came over `link`; undefined when its session has ended meanwhile. */
-  answer(link: Link, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
+  /** The answer to a call of `guest`; undefined when its session has ended meanwhile. */
+  answer(guest: Guest, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
     const known = session.answered(call.id);
     if (known) return known;
-    // looked up now: later the peer may have closed its end, and be nobody
-    const who = { ...this.#userOf(link), pid: call.fields.pid };
+    const who = { uid: guest.uid, ...this.#groupsOf(guest), pid: call.fields.pid };
     const answer = this.#answer(who, session, call);
     if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
     return answer;
@@ -105,16 +95,10 @@ export class SegmentService {
     }
   }
 
-  #userOf(link: Link): User {
-    let user = this.#users.get(link);
-    if (!user) this.#users.set(link, user = this.#lookUp(link));
-    return user;
-  }
-
-  #lookUp({ peer }: Link): User {
-    const uid = uidOfPeer(peer, this.#server);
-    if (uid !== undefined) return { uid, ...groupsOf(uid) };
-    this.#log("warn", `${peerName(peer)} is nobody (uid ${NOBODY_UID}): the kernel does not say who is there`);
-    return { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+  /** Looked up once per connection: so who is put into a group has it after he has connected again. */
+  #groupsOf(guest: Guest): UserGroups {
+    let groups = this.#groups.get(guest);
+    if (!groups) this.#groups.set(guest, groups = groupsOf(guest.uid));
+    return groups;
   }
 }

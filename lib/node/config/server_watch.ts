@@ -15,6 +15,7 @@ import type { ConfiguredServer } from "../../config/config_file.ts";
 import type { Place } from "../../config/space.ts";
 import { placeName } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields } from "../../wire/messages.ts";
 import type { LogSink } from "../common/log_sink.ts";
@@ -49,6 +50,7 @@ export class ServerWatch {
   constructor(
     server: ConfiguredServer,
     epoch: EpochWord,
+    credentials: Credentials,
     life: () => Readonly<EpochWord> | undefined,
     changed: () => void,
     log: LogSink,
@@ -64,7 +66,7 @@ export class ServerWatch {
     this.#life = life;
     this.#changed = changed;
     this.#log = log;
-    this.#channel = new Channel(server.host, server.port, epoch);
+    this.#channel = new Channel(server.host, server.port, epoch, credentials);
     this.#ended = this.#beat();
   }
 

@@ -5,10 +5,8 @@ import { FooterWord } from "../../memory/layout.ts";
 import type { Region } from "../../memory/region.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
-import { acceptHello } from "../common/native_hello.ts";
-import { putBytes, putReply } from "../common/native_reply.ts";
+import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
 
@@ -41,18 +39,12 @@ export class ControlServer {
     this.#traffic = traffic;
   }
 
-  /**
-   * Answers a hello: begins a session, or resumes the one whose token it carries.
-   *
-   * @throws ProtocolError when no version is spoken by both.
-   */
-  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session<bigint> {
-    const version = acceptHello(header.fields);
+  /** Answers the hello of one that was let in: begins a session, or resumes the one whose token it carries. */
+  serveHello(link: Link, header: Header & { readonly name: "hello" }, version: number): Session<bigint> {
     const resumed = header.fields.token.length > 0
       ? this.#sessions.resume(header.fields.token.toHex(), link)
       : undefined;
     const session = resumed?.session ?? this.#sessions.begin(link);
-    putBytes(link, MAGIC);
     putReply(link, this.#region, header.id, "welcome", {
       version,
       role: "server",

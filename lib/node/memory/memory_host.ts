@@ -1,5 +1,6 @@
 /** What serves a region needs from the process it runs in, and how it is to behave. */
 import type { GuardPlan } from "../../memory/guards.ts";
+import type { DoorSettings } from "../common/door.ts";
 
 /** The process, as the service sees it from whichever thread it is on. */
 export interface MemoryHost {
@@ -17,4 +18,6 @@ export interface MemoryServiceOptions {
   readonly transport: "epoll" | "deno";
   /** How long each operation keeps its guards, for a lecture hall; 0: not at all. */
   readonly holdMs: number;
+  /** Who is let in. */
+  readonly door: DoorSettings;
 }
