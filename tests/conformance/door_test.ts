@@ -1,0 +1,351 @@
+/**
+ * The door of every role, called from an address that is not loopback: whoever does not prove the secret gets nothing
+ * served, hears always the same, and so does whoever changes, repeats or moves what somebody else has sealed.
+ */
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { freePortPair } from "../../lib/launch/free_ports.ts";
+import { IPC_CREAT, IPC_PRIVATE } from "../../lib/ipc/common/flags.ts";
+import { SHM_INFO } from "../../lib/ipc/segments/flags.ts";
+import { ConfigServer } from "../../lib/node/config/config_server.ts";
+import { defaultDoor, ENTRY_MS_MAX, NOT_LET_IN } from "../../lib/node/common/door.ts";
+import type { DoorSettings } from "../../lib/node/common/door.ts";
+import { LocalLogger } from "../../lib/node/logger/local_logger.ts";
+import type { Fields } from "../../lib/wire/messages.ts";
+import { ENTRY_HEADER_SIZE_MAX, MAGIC } from "../../lib/wire/messages.ts";
+import { RECORD_SIZE_MAX } from "../../lib/wire/seal.ts";
+import { Caller, freshSecret } from "../support/entry.ts";
+import type { Where } from "../support/entry.ts";
+import { concat, frame, hello } from "../support/frames.ts";
+import { TempDir, testWhere } from "../support/machine.ts";
+import { TestServer, TRANSPORTS } from "../support/memory_server.ts";
+import type { TransportName } from "../support/memory_server.ts";
+import { HAS_NETWORK, TestNetwork } from "../support/network.ts";
+import { until } from "../support/until.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** A role behind its door. */
+interface Target extends AsyncDisposable {
+  readonly where: Where;
+  readonly secret: Uint8Array<ArrayBuffer>;
+  readonly lines: string[];
+  /** Frames that leave a trace when they are served. */
+  readonly forged: Uint8Array<ArrayBuffer>;
+  /** How many traces there are. */
+  served(): Promise<number>;
+}
+
+type Start = (network: TestNetwork, door: DoorSettings) => Promise<Target>;
+
+async function startMemory(transport: TransportName, network: TestNetwork, door: DoorSettings): Promise<Target> {
+  const server = await TestServer.start(transport, { host: network.here, door });
+  const where = { host: network.here, port: server.server.port };
+  const secret = door.secret as Uint8Array<ArrayBuffer>;
+  return {
+    where,
+    secret,
+    lines: server.lines,
+    forged: concat(frame("write", 1, { offset: 0 }, new Uint8Array([7])), frame("read", 2, { offset: 0, size: 1 })),
+    async served() {
+      using caller = await Caller.welcomed(where, secret);
+      await caller.send(caller.seal(frame("regionInfo", 1, {})));
+      const { header } = await caller.sealedReply();
+      return (header.fields as Fields<"regionInfoReply">).operationCount + (server.data[0] as number);
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+async function startConfig(network: TestNetwork, door: DoorSettings): Promise<Target> {
+  const stack = new AsyncDisposableStack();
+  const lines: string[] = [];
+  const secret = door.secret as Uint8Array<ArrayBuffer>;
+  try {
+    const server = stack.use(await TestServer.start("epoll"));
+    const dir = stack.use(new TempDir());
+    await Deno.writeTextFile(dir.file("config.txt"), `1\n127.0.0.1:${server.server.port}\n`);
+    const config = await ConfigServer.start(
+      { file: dir.file("config.txt"), host: network.here, port: 0, door },
+      (level, message) => lines.push(`${level}: ${message}`),
+    );
+    stack.defer(() => config.stop());
+    await until("the space", () => config.space.size > 0);
+    const where = { host: network.here, port: config.port };
+    const call = { key: IPC_PRIVATE, size: 100n, flags: IPC_CREAT | 0o600, pid: 1 };
+    return {
+      where,
+      secret,
+      lines,
+      forged: frame("shmget", 1, call),
+      async served() {
+        using caller = await Caller.welcomed(where, secret);
+        const asked = { id: 0, command: SHM_INFO, uid: 0, gid: 0, mode: 0, pid: 1 };
+        await caller.send(caller.seal(frame("shmctl", 1, asked)));
+        const { header } = await caller.sealedReply();
+        return (header.fields as Fields<"shmctlReply">).usage[0]?.[0] as number;
+      },
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function startLogger(network: TestNetwork, door: DoorSettings): Promise<Target> {
+  const stack = new AsyncDisposableStack();
+  const lines: string[] = [];
+  const secret = door.secret as Uint8Array<ArrayBuffer>;
+  try {
+    const port = freePortPair(network.here);
+    const server = stack.use(await TestServer.start("epoll", { host: network.here, port, door }));
+    const epoch = server.server.region.epochHeld;
+    const request = { host: network.here, port: port + 1, shmkey: 0, semkey: 0, waitMsMax: 5_000 };
+    const credentials = { secret, uid: 0, tlsCa: undefined };
+    stack.use(
+      await LocalLogger.start(
+        { ...request, masterSilentMsMax: 30_000, door, credentials },
+        (level, message) => lines.push(`${level}: ${message}`),
+        new AbortController().signal,
+      ),
+    );
+    return {
+      where: { host: network.here, port: port + 1 },
+      secret,
+      lines,
+      forged: concat(frame("prepare", 1, { epoch: epoch + 1 }), frame("cut", 2, { epoch: epoch + 1 })),
+      served: () => Promise.resolve(server.server.region.epochHeld - epoch),
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+const ROLES: readonly (readonly [string, Start])[] = [
+  ...TRANSPORTS.map((transport): [string, Start] => [
+    `memory server, ${transport}`,
+    (network, door) => startMemory(transport, network, door),
+  ]),
+  ["config server", startConfig],
+  ["logger", startLogger],
+];
+
+/** On each role, with a secret of its own. */
+function onEach(name: string, run: (target: Target) => Promise<void>): void {
+  for (const [role, start] of ROLES) {
+    testWhere(HAS_NETWORK, "no network namespaces here", `${role}: ${name}`, async () => {
+      using network = new TestNetwork();
+      await using target = await start(network, { ...defaultDoor(), secret: freshSecret() });
+      await run(target);
+    });
+  }
+}
+
+/** What is left of an answer is the one refusal that everybody hears. */
+async function assertRefused(caller: Caller): Promise<void> {
+  const refusal = frame("error", 0, { code: "EACCES", message: NOT_LET_IN });
+  assertEquals(await caller.rest(), refusal);
+}
+
+const nonce = (): Uint8Array<ArrayBuffer> => crypto.getRandomValues(new Uint8Array(32));
+
+onEach("who proves the secret is served, and what is forged below would leave a trace", async (target) => {
+  assertEquals(await target.served(), 0);
+  using caller = await Caller.welcomed(target.where, target.secret);
+  await caller.send(caller.seal(target.forged));
+  await caller.sealedReply();
+  await until("its trace", async () => await target.served() > 0);
+});
+
+onEach("no secret, another one, a repeated and a reflected hello: one answer, nothing served", async (target) => {
+  const { where, secret, forged } = target;
+  using without = await Caller.dial(where);
+  await without.send(hello(), forged);
+  assertEquals(await without.reader.bytes(MAGIC.length), MAGIC);
+  await assertRefused(without);
+
+  using wrong = await Caller.challenged(where, freshSecret());
+  await wrong.send(frame("prove", 0, { proof: wrong.exchange?.proof as Uint8Array }), forged);
+  await assertRefused(wrong);
+
+  using good = await Caller.welcomed(where, secret);
+  const record = good.seal(forged);
+  using repeated = await Caller.dial(where);
+  await repeated.send(
+    good.sent.subarray(0, MAGIC.length + hello(NOTHING, 1, { nonce: nonce(), uid: 4711 }).length - 4),
+  );
+  await repeated.challenge();
+  await repeated.send(frame("prove", 0, { proof: good.exchange?.proof as Uint8Array }), record);
+  await assertRefused(repeated);
+
+  // the server's own nonce given back to it, and then its own challenge as a proof
+  using asked = await Caller.dial(where);
+  await asked.send(hello(NOTHING, 1, { nonce: nonce(), uid: 0 }));
+  const challenge = await asked.challenge();
+  using reflected = await Caller.challenged(where, freshSecret(), { nonce: challenge.slice(-40, -8), uid: 0 });
+  await reflected.send(frame("prove", 0, { proof: challenge.slice(-40, -8) }), forged);
+  await assertRefused(reflected);
+
+  assertEquals(await target.served(), 0);
+  const said = target.lines.filter((line) => line.includes("is not let in"));
+  assertEquals(said.length, 4, said.join("\n"));
+});
+
+onEach(
+  "a proof for one hello is none for another: uid, versions, software and token are part of it",
+  async (target) => {
+    const { where, secret, forged } = target;
+    for (const uid of [0, 1, 4712]) {
+      using caller = await Caller.dial(where);
+      const mine = nonce();
+      const sent = hello(NOTHING, 1, { nonce: mine, uid: 4711 });
+      await caller.send(hello(NOTHING, 1, { nonce: mine, uid }));
+      await caller.challenge();
+      using other = await Caller.challenged(where, secret, { nonce: mine });
+      assertNotEquals(other.sent, sent.subarray(1));
+      await caller.send(frame("prove", 0, { proof: other.exchange?.proof as Uint8Array }), forged);
+      await assertRefused(caller);
+    }
+    assertEquals(await target.served(), 0);
+  },
+);
+
+onEach(
+  "frames before the proof, behind it, large ones, dialects that prove nothing: closed, nothing served",
+  async (target) => {
+    const { where, secret, forged } = target;
+    const opening = hello(NOTHING, 1, { nonce: nonce(), uid: 0 });
+    const magic = MAGIC;
+    for (
+      const bytes of [
+        concat(magic, forged),
+        concat(opening, forged),
+        concat(opening, frame("prove", 0, { proof: nonce() }), forged),
+        concat(magic, frame("hello", 0, helloFields("x".repeat(ENTRY_HEADER_SIZE_MAX)))),
+        concat(magic, new Uint8Array([0, 0, 0, 20, 4, 0, 0, 0])),
+        new TextEncoder().encode("w\0\0\0\0\0\0\0\x01\x07"),
+        new Uint8Array([0, 0, 0, 1, 0, 0, 0, 1, 0, 0]),
+      ]
+    ) {
+      using caller = await Caller.dial(where);
+      await caller.send(bytes);
+      const came = await caller.rest();
+      // at most a magic, a challenge and the refusal
+      assert(came.length <= 200, `${came.length} bytes`);
+    }
+    using behind = await Caller.challenged(where, secret);
+    await behind.send(concat(frame("prove", 0, { proof: behind.exchange?.proof as Uint8Array }), forged));
+    await behind.rest();
+    assertEquals(await target.served(), 0);
+  },
+);
+
+onEach(
+  "after the proof: what is injected, changed, repeated or moved closes the connection, unserved",
+  async (target) => {
+    const { where, secret, forged } = target;
+    const ping = frame("ping", 9, {});
+    const changed = (bytes: Uint8Array<ArrayBuffer>, at: number): Uint8Array<ArrayBuffer> => {
+      const copy = bytes.slice();
+      copy[at] = (copy[at] as number) ^ 1;
+      return copy;
+    };
+    const attacks: Record<string, (caller: Caller) => Uint8Array> = {
+      "a frame that nobody sealed": () => forged,
+      "a bit of the body": (caller) => changed(caller.seal(forged), 9),
+      "a bit of the tag": (caller) => changed(caller.seal(forged), caller.seal(forged).length - 1),
+      "a shorter length": (caller) => changed(caller.seal(forged), 3),
+      "the second before the first": (caller) => {
+        caller.seal(ping);
+        return caller.seal(forged);
+      },
+      "one twice": (caller) => {
+        const record = caller.seal(ping);
+        return concat(record, record, caller.seal(forged));
+      },
+      "too long a record": () => concat(new Uint8Array([0, 1 + (RECORD_SIZE_MAX >> 16), 0, 0]), forged),
+      "an empty record": () => concat(new Uint8Array(4), forged),
+    };
+    for (const [name, attack] of Object.entries(attacks)) {
+      using caller = await Caller.welcomed(where, secret);
+      const before = target.lines.length;
+      // and one in its place behind it, so that nothing is waited for
+      await caller.send(attack(caller), caller.seal(ping, ping, ping, ping));
+      // the one ping that was in its place is answered
+      assert((await caller.rest()).length <= 60, name);
+      assertMatch(target.lines.slice(before).join("\n"), /warn: closed .*sealed record/, name);
+    }
+    // what the server itself has sealed is nothing when it comes back to it
+    using mirrored = await Caller.welcomed(where, secret);
+    await mirrored.send(mirrored.seal(ping));
+    await mirrored.send(await mirrored.record());
+    assertEquals(await mirrored.rest(), NOTHING);
+    assertEquals(await target.served(), 0);
+  },
+);
+
+onEach("records may be cut anywhere on their way, and many come at once", async (target) => {
+  using caller = await Caller.welcomed(target.where, target.secret);
+  for (const byte of caller.seal(frame("ping", 1, {}))) await caller.send(new Uint8Array([byte]));
+  assertEquals((await caller.sealedReply()).header.name, "pong");
+  await caller.send(...Array.from({ length: 100 }, (_, i) => caller.seal(frame("ping", i, {}))));
+  let pongs = 0;
+  while (pongs < 100) {
+    const { payload } = await caller.sealedReply();
+    pongs += 1 + countFrames(payload);
+  }
+  assertEquals(pongs, 100);
+});
+
+onEach("who begins and does not go on is closed after a while, who says nothing too", async (target) => {
+  const started = performance.now();
+  const callers = await Promise.all(
+    [NOTHING, MAGIC.subarray(0, 1), MAGIC, hello(NOTHING, 1, { nonce: nonce(), uid: 0 })].map(async (bytes) => {
+      const caller = await Caller.dial(target.where);
+      await caller.send(bytes);
+      return caller;
+    }),
+  );
+  for (const caller of callers) {
+    await caller.rest();
+    caller[Symbol.dispose]();
+  }
+  const waitedMs = performance.now() - started;
+  assert(waitedMs > ENTRY_MS_MAX - 100 && waitedMs < 2 * ENTRY_MS_MAX + 2_000, `${waitedMs} ms`);
+});
+
+for (const transport of TRANSPORTS) {
+  testWhere(
+    HAS_NETWORK,
+    "no network namespaces here",
+    `${transport}: without a secret no native client is let in from there; an allowed dialect is, as nobody's`,
+    async () => {
+      using network = new TestNetwork();
+      const door: DoorSettings = { ...defaultDoor(), unproved: ["classic"] };
+      await using server = await TestServer.start(transport, { host: network.here, door });
+      const where = { host: network.here, port: server.server.port };
+      using native = await Caller.dial(where);
+      await native.send(hello(NOTHING, 1, { nonce: nonce(), uid: 0 }), frame("write", 1, { offset: 0 }, MAGIC));
+      assertEquals(await native.reader.bytes(MAGIC.length), MAGIC);
+      await assertRefused(native);
+      using classic = await Caller.dial(where);
+      await classic.send(new TextEncoder().encode("w\0\0\0\0\0\0\0\x01\x07r\0\0\0\0\0\0\0\x01"));
+      assertEquals(await classic.reader.bytes(1), new Uint8Array([7]));
+      assertEquals(server.data[0], 7);
+    },
+  );
+}
+
+function helloFields(software: string): Fields<"hello"> {
+  return { versionMin: 1, versionMax: 1, software, token: NOTHING, nonce: nonce(), uid: 0 };
+}
+
+/** How many more frames without a payload there are in what followed the first of a record. */
+function countFrames(rest: Uint8Array<ArrayBuffer>): number {
+  const view = new DataView(rest.buffer);
+  let count = 0;
+  for (let at = 0; at < rest.length; count++) at += 8 + view.getUint32(at);
+  return count;
+}
