@@ -174,7 +174,8 @@ export class DenoTransport {
       this.scheduleTick();
       await this.#readAll(link);
     } catch (error) {
-      if (error instanceof ProtocolError) {
+      // the latter is TLS's: bytes that nobody has sealed
+      if (error instanceof ProtocolError || error instanceof Deno.errors.InvalidData) {
         this.#events.log("warn", `closed ${peerName(peer)}: ${error.message}`);
         link.close();
       } else if (!isNetworkError(error)) throw error;
@@ -362,5 +363,5 @@ function isNetworkError(error: unknown): boolean {
     error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted ||
     error instanceof Deno.errors.ConnectionAborted || error instanceof Deno.errors.TimedOut ||
     error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.UnexpectedEof ||
-    error instanceof Deno.errors.InvalidData; // of TLS: bytes that nobody has sealed
+    error instanceof Deno.errors.InvalidData;
 }

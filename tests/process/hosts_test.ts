@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { connect } from "../../mod.ts";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
+import { makeCertificates } from "../support/certificates.ts";
 import { have, TempDir, testWhere } from "../support/machine.ts";
 import { HAS_NETWORK, TestNetwork } from "../support/network.ts";
 import { dsm, dsmCommand, Keys, Program, ready, runCommand } from "../support/processes.ts";
@@ -136,23 +137,6 @@ testWhere(HAS_NETWORK, LACKING, "two hosts and one secret: all roles and tools, 
   await space.write(1_000, bytes);
   assertEquals(await space.read(1_000, bytes.length), bytes);
 });
-
-/** A certificate authority's certificate, and one for `hosts` that comes from it. */
-async function makeCertificates(dir: TempDir, name: string, hosts: readonly string[]): Promise<void> {
-  const file = (end: string): string => dir.file(`${name}${end}`);
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const names = `subjectAltName=${hosts.map((host) => `IP:${host}`).join(",")}`;
-  const steps = [
-    ["req", "-x509", ...key, "-subj", "/CN=test authority", "-keyout", file("-ca.key"), "-out", file("-ca.pem")],
-    ["req", "-new", ...key.slice(0, 5), "-subj", "/CN=test", "-keyout", file(".key"), "-out", file(".csr")],
-    [
-      ...["x509", "-req", "-in", file(".csr"), "-CA", file("-ca.pem"), "-CAkey", file("-ca.key"), "-CAcreateserial"],
-      ...["-days", "2", "-extfile", file(".ext"), "-out", file(".pem")],
-    ],
-  ];
-  await Deno.writeTextFile(file(".ext"), `${names}\nbasicConstraints=CA:FALSE\n`);
-  for (const step of steps) assertDone(await runCommand(["openssl", ...step]));
-}
 
 testWhere(HAS_NETWORK && have("openssl"), `${LACKING}, or no openssl`, "two hosts and TLS", async () => {
   await using hosts = await Hosts.start(async ({ dir, network }) => {
