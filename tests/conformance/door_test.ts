@@ -4,11 +4,12 @@
  */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
-import { IPC_CREAT, IPC_PRIVATE } from "../../lib/ipc/common/flags.ts";
+import { IPC_CREAT, IPC_PRIVATE, IPC_STAT } from "../../lib/ipc/common/flags.ts";
 import { SHM_INFO } from "../../lib/ipc/segments/flags.ts";
 import { ConfigServer } from "../../lib/node/config/config_server.ts";
 import { defaultDoor, ENTRY_MS_MAX, NOT_LET_IN } from "../../lib/node/common/door.ts";
 import type { DoorSettings } from "../../lib/node/common/door.ts";
+import { NOBODY_UID } from "../../lib/node/common/peer_uid.ts";
 import { LocalLogger } from "../../lib/node/logger/local_logger.ts";
 import type { Fields } from "../../lib/wire/messages.ts";
 import { ENTRY_HEADER_SIZE_MAX, MAGIC } from "../../lib/wire/messages.ts";
@@ -337,6 +338,19 @@ for (const transport of TRANSPORTS) {
     },
   );
 }
+
+testWhere(HAS_NETWORK, "no network namespaces here", "a proved uid is believed, but never root's", async () => {
+  using network = new TestNetwork();
+  await using target = await startConfig(network, { ...defaultDoor(), secret: freshSecret() });
+  for (const [claimed, believed] of [[4711, 4711], [0, NOBODY_UID], [NOBODY_UID, NOBODY_UID]] as const) {
+    using caller = await Caller.welcomed(target.where, target.secret, claimed);
+    await caller.send(caller.seal(target.forged));
+    const { id } = (await caller.sealedReply()).header.fields as Fields<"shmgetReply">;
+    await caller.send(caller.seal(frame("shmctl", 2, { id, command: IPC_STAT, uid: 0, gid: 0, mode: 0, pid: 1 })));
+    const { status } = (await caller.sealedReply()).header.fields as Fields<"shmctlReply">;
+    assertEquals([status[0]?.[5], status[0]?.[7]], [believed, believed]);
+  }
+});
 
 function helloFields(software: string): Fields<"hello"> {
   return { versionMin: 1, versionMax: 1, software, token: NOTHING, nonce: nonce(), uid: 0 };
