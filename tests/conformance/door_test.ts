@@ -345,6 +345,21 @@ for (const transport of TRANSPORTS) {
   );
 }
 
+for (const transport of TRANSPORTS) {
+  Deno.test(`${transport}: on all addresses, this host's own callers are known by IPv4 and IPv6 alike`, async () => {
+    await using server = await TestServer.start(transport, {
+      host: "::",
+      door: { ...defaultDoor(), secret: freshSecret() },
+    });
+    for (const host of ["127.0.0.1", "::1"]) {
+      using caller = await Caller.dial({ host, port: server.server.port });
+      await caller.send(hello());
+      await caller.reader.bytes(MAGIC.length);
+      assertEquals((await caller.reader.frame()).header.name, "welcome", host);
+    }
+  });
+}
+
 testWhere(HAS_NETWORK, "no network namespaces here", "a proved uid is believed, but never root's", async () => {
   using network = new TestNetwork();
   await using target = await startConfig(network, { ...defaultDoor(), secret: freshSecret() });
