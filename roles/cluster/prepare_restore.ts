@@ -1,7 +1,7 @@
 /** `dsm up --restore`: a cluster that begins with a checkpoint. */
 import { Deadline, pause } from "../../lib/base/clock.ts";
 import { SystemError } from "../../lib/base/errors.ts";
-import { approximateSize } from "../../lib/base/units.ts";
+import { approximateSize, parseEndpoint } from "../../lib/base/units.ts";
 import { soundCheckpoint } from "../../lib/checkpoint/choose.ts";
 import { say } from "../../lib/cli/output.ts";
 import type { ServerPlan } from "../../lib/launch/local_cluster.ts";
@@ -48,7 +48,7 @@ export async function prepareRestore(
   return async (config) => {
     await using cluster = await connect({ config });
     await untilAlive(cluster);
-    const { usedSize } = await restore(cluster, checkpoint);
-    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use`);
+    const { usedSize, segmentCount } = await restore(cluster, parseEndpoint(config), checkpoint);
+    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use, ${segmentCount} segments`);
   };
 }

@@ -15,6 +15,7 @@ export const PHASES: readonly CheckpointPhase[] = [
   "survey",
   "prepare",
   "cut",
+  "table",
   "release",
   "gather",
   "confirm",

@@ -1,6 +1,7 @@
 /** docs/PROTOCOL.md: what stands for each `@NAME@` of docs/protocol.template.md, made from the code. */
 import { formatEndpoint, formatSize } from "../../lib/base/units.ts";
 import { parseConfig, SERVER_COUNT_MAX } from "../../lib/config/config_file.ts";
+import { SEGMENT_COLUMNS } from "../../lib/ipc/segments/segment_rows.ts";
 import { TIMEOUT_MS } from "../../lib/net/channel.ts";
 import {
   FRAME_MS_MAX,
@@ -31,6 +32,7 @@ import {
   PREFIX_SIZE,
   PROTOCOL_VERSION,
   REMEMBERED_MAX,
+  TABLE_SIZE_MAX,
   TOKEN_SIZE,
   WAIT_SIZE_MAX,
 } from "../../lib/wire/messages.ts";
@@ -79,6 +81,7 @@ const LIMITS: readonly Limit[] = [
   ),
   limit({ WAIT_SIZE_MAX }, size, "wire/messages.ts", "what one `wait` compares"),
   limit({ GATHER_SIZE_MAX }, size, "wire/messages.ts", "changed bytes in one `gathered`"),
+  limit({ TABLE_SIZE_MAX }, size, "wire/messages.ts", "a table of segments in one payload"),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
   limit({ CLASSIC_REQUEST_SIZE }, size, "wire/classic.ts", "a classic read, and a classic write without its data"),
   limit({ GREETING_PREFIX_SIZE }, size, "wire/classic.ts", "the two words before a greeting's list"),
@@ -239,6 +242,7 @@ async function insertions(): Promise<Map<string, string>> {
     ["LIMITS", limitTable()],
     ["FIELD_TYPES", table(["type", "what is accepted"], Object.entries(FIELD_TYPES))],
     ["OFFSET", String(OFFSET)],
+    ["SEGMENT_COLUMNS", `[${SEGMENT_COLUMNS.join(", ")}]`],
     ["MAGIC", new TextDecoder().decode(MAGIC)],
     ["MAGIC_HEX", [...MAGIC].map(hex).join(" ")],
     ["CLASSIC_READ", hex(CLASSIC_READ)],

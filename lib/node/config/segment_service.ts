@@ -5,7 +5,7 @@
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
-import { DsmError, SystemError } from "../../base/errors.ts";
+import { CheckpointError, DsmError, SystemError } from "../../base/errors.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
 import { peerName } from "../../net/transport.ts";
@@ -35,7 +35,15 @@ export function isSegmentCall(header: Envelope & { readonly name: MessageName })
   return (CALLS as readonly string[]).includes(header.name);
 }
 
-type User = Omit<Principal, "pid">;
+/** What a call that was refused is answered with. @throws what is no refusal. */
+export function errorAnswer(error: unknown): { readonly name: "error"; readonly fields: Fields<"error"> } {
+  if (!(error instanceof DsmError)) throw error;
+  const code = error instanceof SystemError ? error.code : error instanceof CheckpointError ? "EINVAL" : "EIO";
+  return { name: "error", fields: { code, message: error.message } };
+}
+
+/** A caller, as far as the kernel tells. */
+export type User = Omit<Principal, "pid">;
 
 /** See the head of this file. */
 export class SegmentService {
@@ -56,7 +64,7 @@ export class SegmentService {
     const known = session.answered(call.id);
     if (known) return known;
     // looked up now: later the peer may have closed its end, and be nobody
-    const who = { ...this.#userOf(link), pid: call.fields.pid };
+    const who = { ...this.userOf(link), pid: call.fields.pid };
     const answer = this.#answer(who, session, call);
     if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
     return answer;
@@ -67,15 +75,13 @@ export class SegmentService {
     session: Session<Promise<Answer | undefined>>,
     call: SegmentCall,
   ): Promise<Answer | undefined> {
-    await this.#keeper.ready;
-    // what a session attaches after its end nobody would ever detach
-    if (session.isOver) return undefined;
     try {
+      await this.#keeper.whenOpen();
+      // what a session attaches after its end nobody would ever detach
+      if (session.isOver) return undefined;
       return await this.#carryOut(who, session.token, call);
     } catch (error) {
-      if (!(error instanceof DsmError)) throw error;
-      const code = error instanceof SystemError ? error.code : "EIO";
-      return { name: "error", fields: { code, message: error.message } };
+      return errorAnswer(error);
     }
   }
 
@@ -105,7 +111,8 @@ export class SegmentService {
     }
   }
 
-  #userOf(link: Link): User {
+  /** Who is at the other end of `link`. */
+  userOf(link: Link): User {
     let user = this.#users.get(link);
     if (!user) this.#users.set(link, user = this.#lookUp(link));
     return user;
