@@ -10,6 +10,7 @@ import { restore as restoreInto } from "../../lib/node/logger/restore.ts";
 import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { isConfirmed, requireSomebody } from "./confirm.ts";
 import { Bar, DIRECTORY, NAME } from "./options.ts";
+import { segmentCountText } from "./segments.ts";
 
 const CONNECT_MS_MAX = 1_500;
 
@@ -63,10 +64,8 @@ marked for removal do not come back. For root and the user of the config server,
     const restored = await restoreInto(cluster, shared.config, checkpoint, bar);
     bar[Symbol.dispose]();
     const { spaceSize, usedSize, segmentCount } = restored;
-    say(
-      `restored ${checkpoint.path}, taken ${time}: ${approximateSize(usedSize)} in use of ${formatSize(spaceSize)}, ` +
-        `${segmentCount} segments`,
-    );
+    const used = `${approximateSize(usedSize)} in use of ${formatSize(spaceSize)}${segmentCountText(segmentCount)}`;
+    say(`restored ${checkpoint.path}, taken ${time}: ${used}`);
     if (shared.json) {
       print(JSON.stringify([{ name: checkpoint.name, epoch: checkpoint.manifest.epoch, time, ...restored }]));
     }

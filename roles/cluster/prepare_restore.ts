@@ -9,6 +9,7 @@ import { connect } from "../../lib/node/cluster/cluster.ts";
 import type { Cluster } from "../../lib/node/cluster/cluster.ts";
 import { restore } from "../../lib/node/logger/restore.ts";
 import { findSegment, IPC_PRIVATE } from "../../lib/sys/shared_memory.ts";
+import { segmentCountText } from "../checkpoint/segments.ts";
 
 /** How long the config server may take to find servers that are there. */
 const ALIVE_MS_MAX = 5_000;
@@ -49,6 +50,6 @@ export async function prepareRestore(
     await using cluster = await connect({ config });
     await untilAlive(cluster);
     const { usedSize, segmentCount } = await restore(cluster, parseEndpoint(config), checkpoint);
-    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use, ${segmentCount} segments`);
+    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use${segmentCountText(segmentCount)}`);
   };
 }
