@@ -117,8 +117,8 @@ export class Draft implements AsyncDisposable {
   }
 
   /**
-   * Writes `bytes` at `offset` of a server's image, beside other writes. They must not change before the promise resolves.
-   * A full image takes each byte once at most.
+   * Writes `bytes` at `offset` of a server's image, which is not before the end of what was written to it earlier.
+   * Resolves when they may change again; what the disk refuses later is thrown by a later write, or by `complete`.
    *
    * @throws SystemError: ENOSPC, EIO and others; the signal's reason.
    */
