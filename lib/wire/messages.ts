@@ -67,6 +67,8 @@ export const PROOF_SIZE = 32;
 export const ENTRY_HEADER_SIZE_MAX = 1024;
 /** The most changed bytes one `gathered` carries. */
 export const GATHER_SIZE_MAX = 512 * 1024;
+/** The most bytes of a table of segments on the wire: 32,768 rows with every number as wide as it can be fit. */
+export const TABLE_SIZE_MAX = 8 * 1024 * 1024;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -468,6 +470,46 @@ export const MESSAGES = {
       "What it returns, and at most one row of what it fills in. `status`: `[id, key, base, rangeSize, size, uid, gid, cuid, " +
       "cgid, mode, nattch, atime, dtime, ctime, cpid, lpid]`, times in seconds since 1970; `limits`: `[shmmax, shmmin, " +
       "shmmni, shmall, memlock]`, the first and the fourth as decimal texts; `usage`: `[segmentCount, pageCount]`.",
+  },
+  segmentTable: {
+    kind: 69,
+    from: "client",
+    roles: "config",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about:
+      "The table of segments as it was when the config server moved to that epoch, for a checkpoint. ESTALE when it has no " +
+      "copy of that moment: it was started after it, or has moved on.",
+  },
+  segmentTableReply: {
+    kind: 70,
+    from: "server",
+    roles: "config",
+    fields: {},
+    payloadMax: TABLE_SIZE_MAX,
+    about: "The table, as the payload.",
+  },
+  holdTable: {
+    kind: 71,
+    from: "client",
+    roles: "config",
+    fields: {},
+    payloadMax: 0,
+    about:
+      "Let no call change the table while this connection lasts: they wait a while, then they are refused (EAGAIN). Answered " +
+      "by `done` when nothing is being made or zeroed any more. For uid 0, the config server's own, and who has proved the secret (else EPERM); EBUSY " +
+      "while another connection holds it.",
+  },
+  restoreTable: {
+    kind: 72,
+    from: "client",
+    roles: "config",
+    fields: {},
+    payloadMax: TABLE_SIZE_MAX,
+    about:
+      "Put the table in the payload in place of the present one, all of it or nothing. Answered by `done`, then every session " +
+      "that had something attached is closed. EINVAL: this connection does not hold the table, or the payload is none; " +
+      "ENOMEM: a segment does not fit the space.",
   },
 } as const satisfies Record<string, MessageShape>;
 

@@ -1,15 +1,17 @@
 /** `dsm up --restore`: a cluster that begins with a checkpoint. */
 import { Deadline, pause } from "../../lib/base/clock.ts";
 import { SystemError } from "../../lib/base/errors.ts";
-import { approximateSize } from "../../lib/base/units.ts";
+import { approximateSize, parseEndpoint } from "../../lib/base/units.ts";
 import { soundCheckpoint } from "../../lib/checkpoint/choose.ts";
 import { say } from "../../lib/cli/output.ts";
 import type { ServerPlan } from "../../lib/launch/local_cluster.ts";
+import { readCredentials } from "../../lib/node/common/credentials.ts";
 import type { CredentialFiles } from "../../lib/node/common/credentials.ts";
 import { connect } from "../../lib/node/cluster/cluster.ts";
 import type { Cluster } from "../../lib/node/cluster/cluster.ts";
 import { restore } from "../../lib/node/logger/restore.ts";
 import { findSegment, IPC_PRIVATE } from "../../lib/sys/shared_memory.ts";
+import { segmentCountText } from "../checkpoint/segments.ts";
 
 /** How long the config server may take to find servers that are there. */
 const ALIVE_MS_MAX = 5_000;
@@ -51,7 +53,12 @@ export async function prepareRestore(
   return async (config) => {
     await using cluster = await connect({ config, ...credentials });
     await untilAlive(cluster);
-    const { usedSize } = await restore(cluster, checkpoint);
-    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use`);
+    const { usedSize, segmentCount } = await restore(
+      cluster,
+      parseEndpoint(config),
+      readCredentials(credentials),
+      checkpoint,
+    );
+    say(`restored ${checkpoint.path}: ${approximateSize(usedSize)} in use${segmentCountText(segmentCount)}`);
   };
 }

@@ -108,6 +108,11 @@ async function assertWorks(hosts: Hosts, shown: readonly string[]): Promise<void
   assertDone(taken);
   const image = await Deno.readFile(`${taken.stdout.trim()}/server-1.img`);
   assertEquals(new TextDecoder().decode(image.subarray(0, 3)), "der");
+  assertDone(await hosts.overThere("client", "write", "65533", "BORDER", "--no-attach", ...shown));
+  const dir = ["--dir", hosts.dir.file("checkpoints")];
+  assertDone(await hosts.overThere("checkpoint", "restore", "latest", "--yes", ...dir, ...shown));
+  const back = await hosts.overThere("client", "read", "65533", "65539", "--no-attach", ...shown);
+  assertEquals([back.code, back.stdout], [0, "border\n"], back.stderr);
   // who is root there is nobody here
   assertDone(await hosts.overThere("ipcmk", "-M", "4KiB", ...shown));
   const { stdout } = await hosts.overThere("ipcs", "-m", "--json", ...shown);

@@ -16,6 +16,7 @@ export const PHASES: readonly CheckpointPhase[] = [
   "survey",
   "prepare",
   "cut",
+  "table",
   "release",
   "gather",
   "confirm",

@@ -1,6 +1,7 @@
 /** docs/PROTOCOL.md: what stands for each `@NAME@` of docs/protocol.template.md, made from the code. */
 import { formatEndpoint, formatSize } from "../../lib/base/units.ts";
 import { parseConfig, SERVER_COUNT_MAX } from "../../lib/config/config_file.ts";
+import { SEGMENT_COLUMNS } from "../../lib/ipc/segments/segment_rows.ts";
 import { TIMEOUT_MS } from "../../lib/net/channel.ts";
 import {
   FRAME_MS_MAX,
@@ -33,6 +34,7 @@ import {
   PREFIX_SIZE,
   PROTOCOL_VERSION,
   REMEMBERED_MAX,
+  TABLE_SIZE_MAX,
   TOKEN_SIZE,
   WAIT_SIZE_MAX,
 } from "../../lib/wire/messages.ts";
@@ -84,6 +86,7 @@ const LIMITS: readonly Limit[] = [
   ),
   limit({ WAIT_SIZE_MAX }, size, "wire/messages.ts", "what one `wait` compares"),
   limit({ GATHER_SIZE_MAX }, size, "wire/messages.ts", "changed bytes in one `gathered`"),
+  limit({ TABLE_SIZE_MAX }, size, "wire/messages.ts", "a table of segments in one payload"),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
   limit({ NONCE_SIZE }, size, "wire/messages.ts", "the random bytes of a `hello` and of a `challenge`"),
   limit({ ENTRY_HEADER_SIZE_MAX }, size, "wire/messages.ts", "the header of `hello` and of `prove`"),
@@ -276,6 +279,7 @@ async function insertions(): Promise<Map<string, string>> {
     ["LIMITS", limitTable()],
     ["FIELD_TYPES", table(["type", "what is accepted"], Object.entries(FIELD_TYPES))],
     ["OFFSET", String(OFFSET)],
+    ["SEGMENT_COLUMNS", `[${SEGMENT_COLUMNS.join(", ")}]`],
     ["MAGIC", new TextDecoder().decode(MAGIC)],
     ["MAGIC_HEX", [...MAGIC].map(hex).join(" ")],
     ["CLASSIC_READ", hex(CLASSIC_READ)],

@@ -24,6 +24,19 @@ export interface Circle {
   readonly lastIndex: number;
 }
 
+/**
+ * The one of two circles that has come further. A table that goes back to what it was goes on from there, so that an id told
+ * in between is nobody else's.
+ */
+export function laterCircle(a: Circle, b: Circle): Circle {
+  const { sequence, lastIndex } = a.sequence === b.sequence
+    ? a.lastIndex >= b.lastIndex ? a : b
+    : a.sequence > b.sequence
+    ? a
+    : b;
+  return { sequence, lastIndex };
+}
+
 /** See the head of this file. */
 export class ObjectIds {
   readonly #idByIndex = new Map<number, number>();

@@ -37,7 +37,7 @@ import { keyText, refusal } from "../common/refusal.ts";
 import { statusOf } from "./segment.ts";
 import type { Segment, SegmentStatus } from "./segment.ts";
 import { INDEX_COUNT } from "../common/object_ids.ts";
-import { fromRows, takeChangedRows, toRows } from "./segment_rows.ts";
+import { fromRows, takeChangedRows, toPictureRows, toRows } from "./segment_rows.ts";
 import type { RowChanges, TableRows } from "./segment_rows.ts";
 import { SegmentStore } from "./segment_store.ts";
 
@@ -84,9 +84,14 @@ export class SegmentTable {
     return takeChangedRows(this.#store);
   }
 
-  /** The whole table, for a checkpoint. */
+  /** The whole table. */
   toRows(): TableRows {
     return toRows(this.#store);
+  }
+
+  /** What a checkpoint has of it: the segments that can be seen and found, without their attachments. */
+  toPicture(): TableRows {
+    return toPictureRows(this.#store);
   }
 
   // ---- shmget

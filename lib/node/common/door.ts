@@ -62,6 +62,14 @@ export interface Guest {
   readonly by: "kernel" | "secret" | "nobody";
 }
 
+/**
+ * Whether somebody may tell a role what only another role and the cluster's keeper tell it: root and the role's own user on
+ * this host, who could do it without asking, and whoever has proved the secret, whatever uid he claims.
+ */
+export function mayGovern({ uid, by }: Guest, ownUid: number | undefined): boolean {
+  return by === "secret" || (by === "kernel" && (uid === 0 || uid === ownUid));
+}
+
 /** Who stands before the door. */
 export interface Caller {
   /** Whether he is on this host. */

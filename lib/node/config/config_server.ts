@@ -12,6 +12,7 @@ import { DEFAULT_LIMITS } from "../../ipc/segments/limits.ts";
 import type { Limits } from "../../ipc/segments/limits.ts";
 import { NO_CREDENTIALS } from "../../net/credentials.ts";
 import type { Credentials } from "../../net/credentials.ts";
+import { findCheckpoint } from "../../checkpoint/store.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
 import type { DenoListener } from "../../net/deno_transport.ts";
 import { STALL_MS_MAX } from "../../net/transport.ts";
@@ -29,6 +30,8 @@ import { SegmentKeeper } from "./segment_keeper.ts";
 import { SegmentService } from "./segment_service.ts";
 import { IN_MEMORY, SegmentState } from "./segment_state.ts";
 import { ServerWatch } from "./server_watch.ts";
+import { TablePicture } from "./table_picture.ts";
+import { TableService } from "./table_service.ts";
 import { Zeroing } from "./zeroing.ts";
 
 /** What a config server is to be. */
@@ -44,6 +47,8 @@ export interface ConfigServerRequest extends Partial<Listening> {
    * choice, which nobody would find again, none: the table ends with the process.
    */
   readonly state?: string | undefined;
+  /** The checkpoint whose table to begin with. */
+  readonly restore?: { readonly directory: string; readonly name: string } | undefined;
   /** Bytes at the front of the space where no segment is put; 0 unless told. */
   readonly lowWaterMark?: number;
   /** Limits on segments other than Linux's. */
@@ -101,28 +106,34 @@ export class ConfigServer {
       limits: { ...DEFAULT_LIMITS, ...request.limits },
     }, log);
     const segments = new SegmentService(this.#keeper);
-    const service = new ConfigService(this, this.#keeper, segments, request.door ?? defaultDoor(), log);
+    const table = new TableService(this.#keeper, new TablePicture(this.epoch, () => this.#keeper.table), log);
+    const service = new ConfigService(this, this.#keeper, segments, table, request.door ?? defaultDoor(), log);
     this.#transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, { stallMsMax: STALL_MS_MAX });
   }
 
   /**
    * Reads the file and the state, binds the port, begins to watch.
    *
-   * @throws ConfigError; SystemError EADDRINUSE, EBUSY, EIO; CheckpointError: the state is no table.
+   * @throws ConfigError; SystemError EADDRINUSE, EBUSY, EIO; EEXIST: there is a table already, which a restore would
+   *   overwrite; CheckpointError: the state is no table, the checkpoint is damaged, or there is none.
    */
   static async start(request: ConfigServerRequest, log: LogSink): Promise<ConfigServer> {
     const servers = await readConfig(request.file);
+    const { restore } = request;
+    const checkpoint = restore === undefined ? undefined : await findCheckpoint(restore.directory, restore.name);
     const listener = listenDeno(await numericHost(request.host), request.port, request.tls);
     let state: SegmentState | undefined;
     let server: ConfigServer;
     try {
       state = SegmentState.open(stateFile(request));
+      if (checkpoint) state.begin(checkpoint.manifest.table);
       server = new ConfigServer(request, listener, state, log);
     } catch (error) {
       state?.close();
       listener.close();
       throw error;
     }
+    if (checkpoint) log("info", `restored ${checkpoint.manifest.table.segments.length} segments of ${checkpoint.path}`);
     await server.#append(servers);
     Promise.all(server.#watches.map((watch) => watch.first)).then(() => server.#keeper.begin());
     return server;
@@ -136,6 +147,11 @@ export class ConfigServer {
   /** The servers as the classic greeting names them. */
   get greeted(): readonly GreetedServer[] {
     return this.#greeted;
+  }
+
+  /** Asks the servers soon which epoch they are in: somebody has met one that this process does not believe him alone. */
+  askServers(): void {
+    for (const watch of this.#watches) watch.hurry();
   }
 
   async #append(servers: ConfiguredServer[]): Promise<void> {

@@ -2,18 +2,22 @@
  * What a config server does with the bytes that reach its port.
  *
  *   - Nobody is served before the door has let him in: see common/door.ts.
- *   - Who is let in without a proof, so from this host, is greeted at once in the classic way. A native client has sent its hello by then or
- *     does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original did.
+ *   - Who is let in without a proof, so from this host, is greeted at once in the classic way. A native client has sent its
+ *     hello by then or does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original
+ *     did.
  *   - From beyond this host nothing is said first.
- *   - A call on segments may have to wait: until it is answered its connection is not read, and nobody else waits.
+ *   - A call on segments or on their table may have to wait: until it is answered its connection is not read, and nobody
+ *     else waits.
+ *   - The next epoch is moved to before anything is served. Of one beyond it only the servers are believed, which are asked
+ *     at once; meanwhile nothing that reads or changes the table is served to who has met it.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Space } from "../../config/space.ts";
 import type { Link, Service } from "../../net/transport.ts";
 import { encodeGreeting } from "../../wire/classic.ts";
 import type { GreetedServer } from "../../wire/classic.ts";
-import { judgeEpoch } from "../../wire/epoch.ts";
-import type { EpochWord } from "../../wire/epoch.ts";
+import { judgeEpoch, meetEpoch } from "../../wire/epoch.ts";
+import type { EpochVerdict, EpochWord } from "../../wire/epoch.ts";
 import { encodeFrame } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
@@ -22,13 +26,15 @@ import { Door, ENTRY_MS_MAX } from "../common/door.ts";
 import type { DoorSettings, Guest, Visit } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { startsNative } from "../common/native_hello.ts";
-import { putBytes } from "../common/native_reply.ts";
+import { putBytes, putPayload } from "../common/native_reply.ts";
 import { takePlainRequests } from "../common/plain_requests.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
 import type { SegmentKeeper } from "./segment_keeper.ts";
 import { isSegmentCall } from "./segment_service.ts";
 import type { Answer, SegmentCall, SegmentService } from "./segment_service.ts";
+import { isTableRequest } from "./table_service.ts";
+import type { TableAnswer, TableRequest, TableService } from "./table_service.ts";
 
 /** How long after the greeting a native client has for its hello. */
 const HELLO_MS_MAX = 500;
@@ -41,6 +47,8 @@ export interface ConfigSource {
   readonly epoch: EpochWord;
   /** The servers as the greeting names them: with addresses where their names could be resolved. */
   readonly greeted: readonly GreetedServer[];
+  /** Asks the servers which epoch they are in, soon. */
+  askServers(): void;
 }
 
 type Hello = Header & { readonly name: "hello" };
@@ -62,14 +70,19 @@ export class ConfigService implements Service {
   readonly #source: ConfigSource;
   readonly #keeper: SegmentKeeper;
   readonly #segments: SegmentService;
+  readonly #table: TableService;
   readonly #sessions = new Sessions<Promise<Answer | undefined>>();
   readonly #door: Door;
 
-  /** @param source asked anew for every answer. @param keeper told of sessions. @param segments answers the calls. */
+  /**
+   * @param source asked anew for every answer. @param keeper told of sessions. @param segments answers the calls.
+   * @param table answers what concerns all segments at once. @param door who comes in.
+   */
   constructor(
     source: ConfigSource,
     keeper: SegmentKeeper,
     segments: SegmentService,
+    table: TableService,
     door: DoorSettings,
     log: LogSink,
   ) {
@@ -77,6 +90,7 @@ export class ConfigService implements Service {
     this.#source = source;
     this.#keeper = keeper;
     this.#segments = segments;
+    this.#table = table;
   }
 
   /** See {@linkcode Service}. */
@@ -92,6 +106,7 @@ export class ConfigService implements Service {
   closed(link: Link): void {
     const { session, visit } = link.state as Conversation;
     if (visit) this.#door.closed(visit);
+    this.#keeper.letGo(link);
     if (session && this.#sessions.end(session, link)) this.#keeper.endSession(session.token);
   }
 
@@ -109,7 +124,10 @@ export class ConfigService implements Service {
       at = this.#enter(link, talk, talk.visit, bytes, view, start, size);
       if (talk.visit) return at;
     }
-    return takePlainRequests(link, bytes, view, at, size, (header) => this.#serve(link, talk, header));
+    const serve = (header: Header, payload: Uint8Array<ArrayBuffer>): boolean => {
+      return this.#serve(link, talk, header, payload);
+    };
+    return takePlainRequests(link, bytes, view, at, size, serve, "restoreTable");
   }
 
   #enter(
@@ -137,23 +155,35 @@ export class ConfigService implements Service {
     return at;
   }
 
-  #meet(header: Header): void {
-    const { epoch } = this.#source;
-    if (judgeEpoch(epoch, header.incarnation, header.epoch) === "next") epoch.epoch = header.epoch;
-  }
-
   /** Returns whether the next request may be served at once. */
-  #serve(link: Link, talk: Conversation, header: Header): boolean {
+  #serve(link: Link, talk: Conversation, header: Header, payload: Uint8Array<ArrayBuffer>): boolean {
     const { session, guest } = talk;
     if (header.name === "hello" || !session || !guest) throw new ProtocolError("a second hello");
-    this.#meet(header);
-    if (isSegmentCall(header)) {
+    const isAhead = this.#meet(header) === "ahead";
+    if (!isSegmentCall(header) && !isTableRequest(header)) this.#answer(link, header);
+    else if (isAhead) this.#refuseAhead(link, header);
+    else {
       link.pause();
-      this.#call(link, guest, session, header).finally(() => link.resume());
+      const served = isSegmentCall(header)
+        ? this.#call(link, guest, session, header)
+        : this.#serveTable(link, guest, session, header, payload);
+      served.finally(() => link.resume());
       return false;
     }
-    this.#answer(link, header);
     return true;
+  }
+
+  #meet({ incarnation, epoch }: Header): EpochVerdict {
+    const verdict = judgeEpoch(this.#source.epoch, incarnation, epoch);
+    if (verdict === "next") meetEpoch(this.#source.epoch, incarnation, epoch);
+    if (verdict === "ahead") this.#source.askServers();
+    return verdict;
+  }
+
+  #refuseAhead(link: Link, { id, epoch }: Header): void {
+    const message = `this config server is at epoch ${this.#source.epoch.epoch} and has not heard of ${epoch} yet; ` +
+      `try again in a moment`;
+    this.#reply(link, id, "error", { code: "ESTALE", message });
   }
 
   #welcome(link: Link, talk: Conversation, { id, fields }: Hello, version: number): void {
@@ -176,6 +206,27 @@ export class ConfigService implements Service {
     const answer = await this.#segments.answer(guest, session, call);
     if (!answer || session.isOver) return;
     this.#reply(link, call.id, answer.name, answer.fields);
+    link.flush();
+  }
+
+  async #serveTable(
+    link: Link,
+    guest: Guest,
+    session: ConfigSession,
+    request: TableRequest,
+    payload: Uint8Array<ArrayBuffer>,
+  ): Promise<void> {
+    const answer = await this.#table.answer(link, guest, request, payload);
+    if (session.isOver) return this.#keeper.letGo(link);
+    this.#replyTable(link, request.id, answer);
+    // who had something attached learns by the end of his session that it is no more
+    for (const token of answer.ended ?? []) this.#sessions.get(token)?.link.close();
+  }
+
+  #replyTable(link: Link, id: number, { name, fields, payload }: TableAnswer): void {
+    const size = payload?.length ?? 0;
+    putBytes(link, encodeFrame(name, { id, ...this.#source.epoch }, fields as Fields<typeof name>, size));
+    if (payload) putPayload(link, payload);
     link.flush();
   }
 

@@ -5,7 +5,7 @@
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
-import { DsmError, SystemError } from "../../base/errors.ts";
+import { CheckpointError, DsmError, SystemError } from "../../base/errors.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
@@ -30,6 +30,13 @@ export type Answer = { [N in AnswerName]: { readonly name: N; readonly fields: F
 /** Whether `header` is one of the calls answered here. */
 export function isSegmentCall(header: Envelope & { readonly name: MessageName }): header is SegmentCall {
   return (CALLS as readonly string[]).includes(header.name);
+}
+
+/** What a call that was refused is answered with. @throws what is no refusal. */
+export function errorAnswer(error: unknown): { readonly name: "error"; readonly fields: Fields<"error"> } {
+  if (!(error instanceof DsmError)) throw error;
+  const code = error instanceof SystemError ? error.code : error instanceof CheckpointError ? "EINVAL" : "EIO";
+  return { name: "error", fields: { code, message: error.message } };
 }
 
 /** See the head of this file. */
@@ -57,15 +64,13 @@ export class SegmentService {
     session: Session<Promise<Answer | undefined>>,
     call: SegmentCall,
   ): Promise<Answer | undefined> {
-    await this.#keeper.ready;
-    // what a session attaches after its end nobody would ever detach
-    if (session.isOver) return undefined;
     try {
+      await this.#keeper.whenOpen();
+      // what a session attaches after its end nobody would ever detach
+      if (session.isOver) return undefined;
       return await this.#carryOut(who, session.token, call);
     } catch (error) {
-      if (!(error instanceof DsmError)) throw error;
-      const code = error instanceof SystemError ? error.code : "EIO";
-      return { name: "error", fields: { code, message: error.message } };
+      return errorAnswer(error);
     }
   }
 

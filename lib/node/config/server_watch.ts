@@ -40,6 +40,7 @@ export class ServerWatch {
   readonly #changed: () => void;
   readonly #log: LogSink;
   readonly #ending = new AbortController();
+  #hurrying = new AbortController();
   readonly #ended: Promise<void>;
   readonly #first = Promise.withResolvers<void>();
 
@@ -93,8 +94,22 @@ export class ServerWatch {
         this.#missed(error.message);
       }
       this.#first.resolve();
-      await pause(this.#life() ? BEAT_MS : SOON_MS, signal);
+      await this.#pauseBetween();
     }
+  }
+
+  /** However often it is told to hurry, it asks no more often than every SOON_MS. */
+  async #pauseBetween(): Promise<void> {
+    const { signal } = this.#ending;
+    await pause(SOON_MS, signal);
+    if (!this.#life()) return;
+    await pause(BEAT_MS - SOON_MS, AbortSignal.any([signal, this.#hurrying.signal]));
+    if (this.#hurrying.signal.aborted) this.#hurrying = new AbortController();
+  }
+
+  /** Asks soon: somebody has met an epoch that only the servers can vouch for. */
+  hurry(): void {
+    this.#hurrying.abort();
   }
 
   #met(info: Fields<"regionInfoReply">): void {

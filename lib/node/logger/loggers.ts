@@ -1,16 +1,24 @@
-/** All local loggers of a cluster: one per server of the layout, each with one connection that lasts. */
-import { SystemError } from "../../base/errors.ts";
+/**
+ * Whom a checkpoint is taken of: all local loggers of a cluster, one per server of the layout, and the config server with
+ * its table of segments. To each there is one connection that lasts.
+ */
+import { PeerLostError, SystemError, TimeoutError } from "../../base/errors.ts";
 import { formatEndpoint } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { placeName, Space } from "../../config/space.ts";
 import type { Place } from "../../config/space.ts";
+import { requirePictureRows } from "../../ipc/segments/segment_rows.ts";
+import type { TableRows } from "../../ipc/segments/segment_rows.ts";
 import { Channel } from "../../net/channel.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
+import { decodeTable } from "../common/table_payload.ts";
 import { LoggerLink } from "./logger_link.ts";
 
 /** How long the config server may take to answer. */
 const LAYOUT_MS_MAX = 3_000;
+/** The same for its whole table. */
+const TABLE_MS_MAX = 5_000;
 
 /** A server and the way to its logger. */
 export interface LoggedPlace {
@@ -42,6 +50,30 @@ export class Loggers implements AsyncDisposable {
     }
     const { places } = Space.fromRows(header.fields.revision, header.fields.servers);
     return places.map((place) => ({ place, logger: this.#link(place) }));
+  }
+
+  /**
+   * The table of segments at the cut of `epoch`, which this process has met already.
+   *
+   * @throws SystemError naming the config server: ESTALE, it has no copy of that moment; EHOSTUNREACH, ETIMEDOUT, EPROTO.
+   * CheckpointError: what it sent is no table.
+   */
+  async table(epoch: number, signal: AbortSignal): Promise<TableRows> {
+    const name = formatEndpoint(this.#config);
+    try {
+      const { header, payload } = await this.#config.request("segmentTable", { epoch }, true, {
+        timeoutMs: TABLE_MS_MAX,
+        signal,
+      });
+      if (header.name === "segmentTableReply") return requirePictureRows(decodeTable(payload));
+      throw new SystemError("segmentTable", "EPROTO", `${name} answered with ${header.name}`);
+    } catch (error) {
+      const isGone = error instanceof PeerLostError || error instanceof TimeoutError;
+      if (!isGone || error === signal.reason) throw error;
+      const code = error instanceof TimeoutError ? "ETIMEDOUT" : "EHOSTUNREACH";
+      const message = `the config server ${name} did not give its table of segments: ${error.message}`;
+      throw new SystemError("segmentTable", code, message, error);
+    }
   }
 
   #link(place: Place): LoggerLink {

@@ -3,7 +3,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { ConfigError, UsageError } from "../../../lib/base/errors.ts";
 import { NO_CREDENTIALS } from "../../../lib/net/credentials.ts";
 import { makeSecret, readCredentials } from "../../../lib/node/common/credentials.ts";
-import { judge, NOT_LET_IN } from "../../../lib/node/common/door.ts";
+import { judge, mayGovern, NOT_LET_IN } from "../../../lib/node/common/door.ts";
 import type { Caller, Dialect, DoorSettings } from "../../../lib/node/common/door.ts";
 import { listeningFrom } from "../../../lib/node/common/listening.ts";
 import type { ListenOptions } from "../../../lib/node/common/listening.ts";
@@ -57,6 +57,13 @@ Deno.test("who is turned away hears on this host what helps, and beyond it alway
   };
   assertMatch(told({ isLocal: true, uid: 7 }, "native"), /uid 7 is not let in, only uid 1000 and root; .*--open/);
   for (const dialect of DIALECTS) assertEquals(told({ isLocal: false, uid: undefined }, dialect), NOT_LET_IN);
+});
+
+Deno.test("who governs: root and the own user by the kernel's word, and a holder of the secret", () => {
+  const governs = (uid: number, by: "kernel" | "secret" | "nobody"): boolean => mayGovern({ uid, by }, 1000);
+  assertEquals([governs(0, "kernel"), governs(1000, "kernel"), governs(4711, "secret")], [true, true, true]);
+  assertEquals([governs(1001, "kernel"), governs(0, "nobody"), governs(1000, "nobody")], [false, false, false]);
+  assertEquals(mayGovern({ uid: NOBODY_UID, by: "kernel" }, undefined), false);
 });
 
 const OPTIONS: ListenOptions = {
