@@ -34,6 +34,8 @@ import { requireLockable } from "./memory_lock.ts";
 import { EXECUTE, mayAccess, mayControl, READ, WRITE } from "../common/permissions.ts";
 import type { Principal } from "../common/permissions.ts";
 import { keyText, refusal } from "../common/refusal.ts";
+import { NOBODYS } from "./range_owners.ts";
+import type { OwnedRange } from "./range_owners.ts";
 import { statusOf } from "./segment.ts";
 import type { Segment, SegmentStatus } from "./segment.ts";
 import { INDEX_COUNT } from "../common/object_ids.ts";
@@ -347,17 +349,18 @@ export class SegmentTable {
   // ---- raw access
 
   /**
-   * Lets raw reading or writing of a range pass, or refuses it: who touches a segment without attaching it needs the same
-   * rights, byte for byte. What belongs to no segment is free for all.
+   * Whose the range of segment `id` is, for whoever serves its bytes; nobody's while it has not been zeroed.
    *
-   * @throws SystemError EACCES; EBUSY: in a segment that is being zeroed.
+   * @returns undefined where there is no such segment: what one has left stays its owner's until the range is used again.
    */
-  requireRawAccess(who: Principal, range: Range, access: "read" | "write"): void {
-    for (const segment of this.#store.overlapping(range)) {
-      const what = `${access} ${range.size} bytes at ${range.base}`;
-      if (!segment.isReady) throw refusal(access, "EBUSY", what, `segment ${segment.id} is just being made there`);
-      if (!mayAccess(segment, who, access === "read" ? READ : WRITE)) throw forbidden(access, what, segment);
-    }
+  ownedRange(id: number): OwnedRange | undefined {
+    const segment = this.#store.get(id);
+    return segment && ownedRangeOf(segment);
+  }
+
+  /** The same of all segments. */
+  get ownedRanges(): OwnedRange[] {
+    return this.#store.all.map(ownedRangeOf);
   }
 
   // ---- what all calls need
@@ -375,6 +378,10 @@ export class SegmentTable {
     const next = `that is for its owner (uid ${segment.uid}), its creator (uid ${segment.cuid}) and uid 0`;
     throw refusal("shmctl", "EPERM", what, next);
   }
+}
+
+function ownedRangeOf({ range, isReady, uid, gid, cuid, cgid, mode }: Segment): OwnedRange {
+  return { ...range, ...(isReady ? { uid, gid, cuid, cgid, mode: mode & PERMISSION_BITS } : NOBODYS) };
 }
 
 function forbidden(call: string, what: string, { id, uid, gid, mode }: Segment): SystemError {
