@@ -69,6 +69,8 @@ export const ENTRY_HEADER_SIZE_MAX = 1024;
 export const GATHER_SIZE_MAX = 512 * 1024;
 /** The most bytes of a table of segments on the wire: 32,768 rows with every number as wide as it can be fit. */
 export const TABLE_SIZE_MAX = 8 * 1024 * 1024;
+/** The most rows of one `owners`: decoding them keeps a memory server from nothing else for more than a millisecond. */
+export const OWNER_ROWS_MAX = 512;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -88,9 +90,11 @@ export const MESSAGES = {
     kind: 2,
     from: "server",
     roles: "any",
-    fields: { version: "u8", role: "text", token: "bytes", resumed: "bool" },
+    fields: { version: "u8", role: "text", token: "bytes", resumed: "bool", cookie: "text" },
     payloadMax: 0,
-    about: "The answer to `hello`: the version chosen, and the session's token.",
+    about:
+      "The answer to `hello`: the version chosen, the session's token, and a memory server's `cookie`, which tells its memory " +
+      "from any other; empty from everybody else.",
   },
   error: {
     kind: 3,
@@ -219,6 +223,7 @@ export const MESSAGES = {
       pid: "u32",
       transport: "text",
       attachable: "bool",
+      reason: "text",
       shmid: "u32",
       semid: "u32",
       cookie: "text",
@@ -231,7 +236,8 @@ export const MESSAGES = {
     },
     payloadMax: 0,
     about:
-      "Its shape; the ids and cookie by which a program on the same host attaches it; and what has passed through.",
+      "Its shape; the ids and cookie by which a program on the same host attaches it, or the `reason` why whoever asks may " +
+      "not; and what has passed through.",
   },
   blockStates: {
     kind: 22,
@@ -262,6 +268,18 @@ export const MESSAGES = {
       "a later life. Sent by the config server to whom it finds in none.",
   },
   done: { kind: 25, from: "server", roles: "any", fields: {}, payloadMax: 0, about: "It is done." },
+  owners: {
+    kind: 26,
+    from: "client",
+    roles: "server",
+    fields: { startCount: "u32", isLast: "bool", rows: "rows" },
+    payloadMax: 0,
+    about:
+      "Whose ranges of the region are from now on: a row `[offset, size, uid, gid, cuid, cgid, mode]` each. For the config " +
+      "server, which begins each connection with all of them, in several messages; with `isLast` the server knows all. " +
+      "EPERM to anybody but root and the server's own user; ESTALE: `startCount` is not this start's, or it has forgotten " +
+      "them: tell all again. Answered by `done`.",
+  },
   layout: {
     kind: 32,
     from: "client",
@@ -438,9 +456,11 @@ export const MESSAGES = {
     kind: 63,
     from: "server",
     roles: "config",
-    fields: { attachment: "u64", base: "u64", size: "u64", isWritable: "bool" },
+    fields: { attachment: "u64", base: "u64", size: "u64", isWritable: "bool", regions: "rows" },
     payloadMax: 0,
-    about: "What `shmdt` names it by, and the segment's place in the space.",
+    about:
+      "What `shmdt` names it by, the segment's place in the space, and the memory it lies on: a row `[server, cookie]` for " +
+      "each region, `server` as the `layout` names it, `host:port`.",
   },
   shmdt: {
     kind: 64,

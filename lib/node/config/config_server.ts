@@ -26,6 +26,7 @@ import { defaultDoor } from "../common/door.ts";
 import type { Listening } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { stateDirectory } from "../common/state_directory.ts";
+import { OwnerTellers } from "./owner_tellers.ts";
 import { SegmentKeeper } from "./segment_keeper.ts";
 import { SegmentService } from "./segment_service.ts";
 import { IN_MEMORY, SegmentState } from "./segment_state.ts";
@@ -86,6 +87,7 @@ export class ConfigServer {
   readonly #keeper: SegmentKeeper;
   readonly #zeroing: Zeroing;
   readonly #credentials: Credentials;
+  readonly #owners: OwnerTellers;
   /** The highest epoch this process has seen. */
   readonly epoch: EpochWord = { incarnation: 0, epoch: 0 };
   #servers: ConfiguredServer[] = [];
@@ -104,7 +106,9 @@ export class ConfigServer {
     this.#keeper = new SegmentKeeper(state, (space, range) => this.#zeroing.zero(space, range), {
       lowWaterMark: request.lowWaterMark ?? 0,
       limits: { ...DEFAULT_LIMITS, ...request.limits },
+      tell: (id) => this.#owners.tell(id),
     }, log);
+    this.#owners = new OwnerTellers(() => this.#keeper.table, this.epoch, this.#credentials, log);
     const segments = new SegmentService(this.#keeper);
     const table = new TableService(this.#keeper, new TablePicture(this.epoch, () => this.#keeper.table), log);
     const service = new ConfigService(this, this.#keeper, segments, table, request.door ?? defaultDoor(), log);
@@ -175,7 +179,9 @@ export class ConfigServer {
 
   #layOut(): void {
     this.#space = new Space(this.#space.revision + 1, this.#watches.map((watch) => watch.place));
-    this.#keeper.layOut(this.#space, this.#watches.map((watch) => watch.cookie));
+    const cookies = this.#watches.map((watch) => watch.cookie);
+    this.#keeper.layOut(this.#space, cookies);
+    this.#owners.layOut(this.#space, cookies);
   }
 
   /** Reads the file again. What is wrong with it is logged, and changes nothing. */
@@ -204,7 +210,7 @@ export class ConfigServer {
   async stop(): Promise<void> {
     this.#keeper.end();
     await Promise.all([...this.#watches, this.#transport].map((each) => each.stop()));
-    await this.#zeroing.close();
+    await Promise.all([this.#zeroing, this.#owners].map((each) => each.close()));
     await this.#keeper.close();
   }
 }

@@ -196,6 +196,7 @@ export class ConfigService implements Service {
       token: Uint8Array.fromHex(talk.session.token),
       // one taken up from an earlier process keeps what it attached, but its answers are not known
       resumed: resumed !== undefined,
+      cookie: "",
     });
     if (!resumed) return;
     link.flush();

@@ -4,6 +4,7 @@
  *
  *   - A call is answered once every server has been asked for once, so that the space it is about is known.
  *   - New segments go by the order that lib/ipc/segments/segment_table.ts demands: store, zero, commit, store, answer.
+ *   - The memory servers are told whose a range is before it is zeroed, nobody's then, and before the call is answered.
  *   - A zeroing of an earlier life, or one that failed, may still be on its way to a server. A server gives up a
  *     connection whose peer is silent within SILENT_MS_MAX; only after it is such a segment's range handed out again.
  *   - The sessions of an earlier life have as long to come back; then what they attached is detached.
@@ -39,6 +40,8 @@ export interface KeeperOptions {
   readonly lowWaterMark: number;
   /** What may be had. */
   readonly limits: Limits;
+  /** Tells the servers that a segment lies on whose it is now; nobody is told unless this is given. */
+  readonly tell?: Tell;
   /** How long the past may take to end, in ms; SILENT_MS_MAX unless told. */
   readonly lapseMs?: number;
 }
@@ -46,11 +49,15 @@ export interface KeeperOptions {
 /** Zeroes a range of a space. */
 export type Zero = (space: Space, range: Range) => Promise<void>;
 
+/** Tells the servers that segment `id` lies on whose it is now, and resolves when they know. */
+export type Tell = (id: number) => Promise<void>;
+
 /** See the head of this file. */
 export class SegmentKeeper {
   readonly #state: SegmentState;
   readonly #zero: Zero;
   readonly #options: KeeperOptions;
+  readonly #tell: Tell;
   readonly #log: LogSink;
   readonly #lapseMs: number;
   readonly #regions: Map<number, RegionRow>;
@@ -69,6 +76,7 @@ export class SegmentKeeper {
   constructor(state: SegmentState, zero: Zero, options: KeeperOptions, log: LogSink) {
     this.#state = state;
     this.#zero = zero;
+    this.#tell = options.tell ?? (() => Promise.resolve());
     this.#log = log;
     this.#options = options;
     this.#lapseMs = options.lapseMs ?? SILENT_MS_MAX;
@@ -145,6 +153,7 @@ export class SegmentKeeper {
     this.#settled.set(id, Promise.withResolvers());
     this.store();
     try {
+      await this.#tell(id);
       await this.#zero(this.#space, range);
     } catch (error) {
       if (!(error instanceof DsmError)) throw error;
@@ -158,8 +167,19 @@ export class SegmentKeeper {
     }
     this.table.commit(id);
     this.store();
+    await this.tellOwner(id);
     this.#settle(id);
     return id;
+  }
+
+  /** The servers are told whose a segment is now; one that cannot be told in time is told when it can be. */
+  async tellOwner(id: number): Promise<void> {
+    try {
+      await this.#tell(id);
+    } catch (error) {
+      if (!(error instanceof DsmError)) throw error;
+      this.#log("warn", `whose segment ${id} is now is not known everywhere yet: ${error.message}`);
+    }
   }
 
   async #abortLater(id: number): Promise<void> {
@@ -190,6 +210,16 @@ export class SegmentKeeper {
   #notNow(what: string): SystemError {
     const why = this.#closing.signal.aborted ? "the config server is stopping" : "somebody is just making it";
     return refusal("shmget", "EAGAIN", what, `${why}; try again in a moment`);
+  }
+
+  /** The memory that segment `id` lies on: rows `[server, cookie]`, server as `host:port`. */
+  memoryOf(id: number): [string, string][] {
+    const range = this.table.ownedRange(id);
+    if (!range) return [];
+    return this.#space.pieces(range.base, range.size, "shmat").flatMap(({ server }) => {
+      const cookie = this.#regions.get(server)?.cookie;
+      return cookie === undefined ? [] : [[placeName(this.#space.places[server] as Place), cookie]];
+    });
   }
 
   // ---- sessions

@@ -6,6 +6,7 @@
  *     the same answer.
  */
 import { CheckpointError, DsmError, SystemError } from "../../base/errors.ts";
+import { IPC_SET } from "../../ipc/common/flags.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
@@ -85,7 +86,7 @@ export class SegmentService {
       case "shmat": {
         const attached = table.shmat(who, session, call.fields.id | 0, call.fields.flags, now);
         this.#keeper.store();
-        return { name: "shmatReply", fields: attached };
+        return { name: "shmatReply", fields: { ...attached, regions: this.#keeper.memoryOf(call.fields.id | 0) } };
       }
       case "shmdt":
         table.shmdt(who, session, call.fields.attachment, now);
@@ -95,6 +96,7 @@ export class SegmentService {
         const { id, command, uid, gid, mode } = call.fields;
         const result = shmctl(table, who, { id: id | 0, command, ownership: { uid, gid, mode } }, now);
         if (!isQuestion(command)) this.#keeper.store();
+        if (command === IPC_SET) await this.#keeper.tellOwner(id | 0);
         return { name: "shmctlReply", fields: toShmctlReply(result) };
       }
     }

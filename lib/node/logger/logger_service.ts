@@ -122,7 +122,7 @@ export class LoggerService implements Service {
     const token = new Uint8Array(TOKEN_SIZE);
     const { region } = this.#server;
     const envelope = { id, incarnation: region?.incarnationHeld ?? 0, epoch: region?.epochHeld ?? 0 };
-    putBytes(link, encodeFrame("welcome", envelope, { version, role: "logger", token, resumed: false }));
+    putBytes(link, encodeFrame("welcome", envelope, { version, role: "logger", token, resumed: false, cookie: "" }));
   }
 
   /** The index stays unconsumed until its answer is sent: so the transport comes back here whenever there is room. */

@@ -9,14 +9,20 @@ import type { Fields } from "../../wire/messages.ts";
 import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
+import type { Conversation } from "./conversation.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
   /** Which transport serves. */
   readonly transport: string;
-  /** Whether programs on this host may attach the region. */
-  readonly isAttachable: boolean;
+  /** Whether every operation keeps its guards for a while. */
+  readonly isHolding: boolean;
+  /** The user it runs as. */
+  readonly uid: number;
 }
+
+/** What a server does with what it is told of owners; says why it does not. */
+export type TellOwners = (told: Fields<"owners">) => Fields<"error"> | undefined;
 
 /** What has passed through a server. */
 export type Traffic = Pick<
@@ -29,14 +35,16 @@ export class ControlServer {
   readonly #region: Region;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
+  readonly #tellOwners: TellOwners;
   readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
   /** @param traffic asked anew for every answer. */
-  constructor(region: Region, about: ServerAbout, traffic: () => Traffic) {
+  constructor(region: Region, about: ServerAbout, traffic: () => Traffic, tellOwners: TellOwners) {
     this.#region = region;
     this.#about = about;
     this.#traffic = traffic;
+    this.#tellOwners = tellOwners;
   }
 
   /** Answers the hello of one that was let in: begins a session, or resumes the one whose token it carries. */
@@ -50,6 +58,7 @@ export class ControlServer {
       role: "server",
       token: Uint8Array.fromHex(session.token),
       resumed: resumed !== undefined,
+      cookie: this.#region.cookie,
     });
     if (resumed) {
       link.flush();
@@ -63,15 +72,17 @@ export class ControlServer {
     this.#sessions.end(session, link);
   }
 
-  /** Answers a question. */
-  serve(link: Link, header: Header): void {
+  /** Answers a question of `talk`. */
+  serve(link: Link, talk: Conversation, header: Header): void {
     switch (header.name) {
       case "ping":
         return putReply(link, this.#region, header.id, "pong", {});
       case "regionInfo":
-        return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
+        return putReply(link, this.#region, header.id, "regionInfoReply", this.#info(talk));
       case "join":
         return this.#join(link, header);
+      case "owners":
+        return this.#owners(link, talk, header);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -96,8 +107,29 @@ export class ControlServer {
     });
   }
 
-  #info(): Fields<"regionInfoReply"> {
+  #owners(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "owners" }): void {
+    const refusal = mayGovern(talk) ? this.#tellOwners(fields) : {
+      code: "EPERM",
+      message:
+        `whose segments are whose is told by root and by uid ${this.#about.uid}, whom this server runs as; this is ` +
+        `uid ${talk.uid}: run the config server as one of them`,
+    };
+    if (refusal) putReply(link, this.#region, id, "error", refusal);
+    else putReply(link, this.#region, id, "done", {});
+  }
+
+  /** Why a program may not attach the region; "" when it may. */
+  #whyNotAttachable(talk: Conversation): string {
+    // whoever attaches would pass by the hold of the lecture hall
+    if (this.#about.isHolding) return "the server holds its blocks for show (--hold)";
+    // ... and by the owners of segments
+    if (!talk.isPrivileged) return `attaching is for root and the server's own user (uid ${this.#about.uid})`;
+    return "";
+  }
+
+  #info(talk: Conversation): Fields<"regionInfoReply"> {
     const region = this.#region;
+    const reason = this.#whyNotAttachable(talk);
     return {
       size: region.layout.size,
       blockSize: region.layout.blockSize,
@@ -105,7 +137,8 @@ export class ControlServer {
       startCount: region.word(FooterWord.startCount),
       pid: region.word(FooterWord.serverPid),
       transport: this.#about.transport,
-      attachable: this.#about.isAttachable,
+      attachable: reason === "",
+      reason,
       shmid: region.memory.id,
       semid: region.guards.id,
       cookie: region.cookie,
@@ -114,4 +147,9 @@ export class ControlServer {
       uptimeMs: Math.round(nowMs() - this.#startedMs),
     };
   }
+}
+
+/** Whether a peer may tell this server what the config server tells. */
+function mayGovern(talk: Conversation): boolean {
+  return talk.isPrivileged;
 }

@@ -1,6 +1,7 @@
 /** What a memory server knows of one connection. */
 import type { GuardPlan } from "../../memory/guards.ts";
 import type { Region } from "../../memory/region.ts";
+import type { Principal } from "../../ipc/common/permissions.ts";
 import type { Dialect, Guest, Visit } from "../common/door.ts";
 import type { Session } from "../common/sessions.ts";
 
@@ -27,6 +28,10 @@ export class Conversation {
   uid = -1;
   /** Who says so. */
   uidBy: Guest["by"] = "nobody";
+  /** Whether it may do everything: root, or the user the server runs as. */
+  isPrivileged = false;
+  /** The same user with his groups, once they are asked for; nobody else's requests need them. */
+  who: Principal | undefined;
   /** See {@linkcode Standing}. */
   standing: Standing = "ready";
   /** Begun by its hello. */

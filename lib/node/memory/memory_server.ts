@@ -11,6 +11,7 @@ import { formatEndpoint } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../../memory/open.ts";
 import type { RegionRequest, StartKind } from "../../memory/open.ts";
+import { growOwnedExtent } from "../../memory/owned_extent.ts";
 import type { Region } from "../../memory/region.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
 import type { TransportOptions } from "../../net/transport.ts";
@@ -156,7 +157,10 @@ interface Opened {
 
 async function open(request: MemoryServerRequest, place: Endpoint): Promise<Opened> {
   if (!request.restore) return await openRegion(request);
-  return { region: await openRestored(request, formatEndpoint(place), request.restore), start: "restored" };
+  const region = await openRestored(request, formatEndpoint(place), request.restore);
+  // nobody has told yet whose the bytes of that checkpoint were
+  growOwnedExtent(region, { base: 0, size: region.layout.size });
+  return { region, start: "restored" };
 }
 
 async function bind(request: MemoryServerRequest, log: LogSink): Promise<Listening> {

@@ -6,6 +6,7 @@
  *     until the kernel has given the guards to a thread that waits for them. Nobody else waits.
  *   - A connection that carries no epoch waits after a cut until every server has made it: what it was answered here could
  *     else reach a server before its cut. Whether it has to is decided under the guards.
+ *   - Nobody reads or writes by offset what belongs to somebody's segment without that segment's rights: segment_owners.ts.
  *   - No guard is held across a wait for a socket: what a peer does not take at once is copied.
  *   - Nobody is served before the door has let him in: see common/door.ts.
  *   - What a request does to the region is in request_server.ts; what is not about its bytes in control_server.ts.
@@ -19,14 +20,15 @@ import type { Link, Service } from "../../net/transport.ts";
 import { isClassicStart } from "../../wire/classic.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
-import { ControlServer } from "./control_server.ts";
 import { Door } from "../common/door.ts";
 import type { Dialect, Visit } from "../common/door.ts";
+import { startsNative } from "../common/native_hello.ts";
+import { ControlServer } from "./control_server.ts";
 import { Conversation } from "./conversation.ts";
 import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
 import { MemoryRequest, Operation, Parsed, RequestParser } from "./memory_requests.ts";
-import { startsNative } from "../common/native_hello.ts";
 import { INLINE_SIZE_MAX, RequestServer } from "./request_server.ts";
+import { NOT_TOLD } from "./segment_owners.ts";
 import { ServedGuards } from "./served_guards.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
@@ -66,14 +68,13 @@ export class MemoryService implements Service {
     this.#plan = region.guards.plan();
     this.#single = region.guards.plan();
     this.#server = new RequestServer(region);
-    // whoever attaches would pass by the hold of the lecture hall
-    const about = { transport: options.transport, isAttachable: options.holdMs === 0 };
-    this.#control = new ControlServer(region, about, () => ({
+    const { transport, holdMs, door } = options;
+    this.#control = new ControlServer(region, { transport, isHolding: holdMs > 0, uid: door.ownUid }, () => ({
       connectionCount: this.#connectionCount,
       operationCount: this.#server.operationCount,
       byteCount: this.#server.byteCount,
       waitCount: this.#waiting.parkedCount,
-    }));
+    }), (told) => this.#server.tellOwners(told));
     region.onSuspect = (block) => {
       host.log(
         "warn",
@@ -148,6 +149,7 @@ export class MemoryService implements Service {
     talk.dialect = visit.dialect;
     talk.uid = guest.uid;
     talk.uidBy = guest.by;
+    talk.isPrivileged = guest.uid === 0 || guest.uid === this.#options.door.ownUid;
     if (visit.hello) talk.session = this.#control.serveHello(link, visit.hello, visit.version);
     return at;
   }
@@ -187,7 +189,7 @@ export class MemoryService implements Service {
       const request = this.#requests[count] as MemoryRequest;
       const talk = inbox.at(from).link.state as Conversation;
       if (this.#parseNext(talk, inbox.bytes, inbox.view, at, end, request) !== Parsed.request) break;
-      if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(request)) break;
+      if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(talk, request)) break;
       this.#region.planRange(this.#plan, request.offset, request.size);
       request.from = from;
       at = request.end;
@@ -247,13 +249,17 @@ export class MemoryService implements Service {
       if (parsed === undefined) break;
       if (parsed !== Parsed.request) {
         if (parsed === Parsed.incomplete) link.want(this.#parser.needed);
-        else if (count === 0) return this.#serveOther(link, parsed, size);
+        else if (count === 0) return this.#serveOther(link, talk, parsed, size);
         break;
       }
       at = request.end;
-      const refusal = this.#server.refusalOf(request);
+      const refusal = this.#server.refusalOf(talk, request);
       if (refusal) {
         if (count > 0) break; // after those before it: it comes again
+        if (refusal === NOT_TOLD && this.#server.owners.isAwaited) {
+          this.#waiting.awaitOwners(link, talk);
+          return start;
+        }
         this.#server.refuse(link, request, refusal);
         return at;
       }
@@ -368,9 +374,12 @@ export class MemoryService implements Service {
       this.#waiting.awaitRelease(link, talk, talk.planOf(this.#region));
       return at;
     }
-    this.#server.serve(link, talk.session, request, bytes, view);
+    // whose the bytes are may have changed while their guards were waited for
+    const refusal = this.#server.owners.refusalOf(talk, request.operation, request.offset, request.size);
+    if (!refusal) this.#server.serve(link, talk.session, request, bytes, view);
     this.#guards.give(talk.planOf(this.#region));
     talk.standing = "ready";
+    if (refusal) this.#server.refuse(link, request, refusal);
     link.flush();
     this.#server.watch.compare();
     return request.end;
@@ -393,7 +402,7 @@ export class MemoryService implements Service {
     }
   }
 
-  #serveOther(link: Link, parsed: Parsed, size: number): number {
+  #serveOther(link: Link, talk: Conversation, parsed: Parsed, size: number): number {
     if (parsed === Parsed.quit) {
       link.close();
       return size;
@@ -403,7 +412,7 @@ export class MemoryService implements Service {
     if (header.name === "hello") throw new ProtocolError("a second hello");
     // a question touches no bytes: it spreads the epoch, and is answered whatever it carries
     if (header.name !== "join") this.#region.meet(header.incarnation, header.epoch);
-    this.#control.serve(link, header);
+    this.#control.serve(link, talk, header);
     return end;
   }
 

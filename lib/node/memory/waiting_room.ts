@@ -4,6 +4,8 @@
  *   - A request whose guards are taken is tried again for TRY_MS_MAX, then *parked*: the kernel gives the guards to a thread
  *     that waits for them.
  *   - In a lecture hall every request keeps its guards for a while before it is served.
+ *   - A server that took its region over does not know yet whose bytes are whose: who needs to know waits for the config
+ *     server to tell.
  *   - After a cut a connection that carries no epoch waits until every server has made it, RELEASE_MS_MAX at most.
  */
 import { nowMs } from "../../base/clock.ts";
@@ -24,6 +26,8 @@ const TRY_MS_MAX = 0.5;
 const RELEASE_MS_MAX = 1_000;
 /** How often it is looked at whether every server has made it. */
 const RELEASE_RETRY_MS = 2;
+/** How often it is looked at whether owners have been told. */
+const TOLD_RETRY_MS = 5;
 /** How often a read that finds no room for its reply is tried again. */
 const ROOM_RETRY_MS = 10;
 
@@ -84,6 +88,11 @@ export class WaitingRoom {
   /** There is no room for its reply; it is tried again in a moment. */
   awaitRoom(link: Link, talk: Conversation): void {
     this.#delay(link, talk, "retrying", ROOM_RETRY_MS);
+  }
+
+  /** Nobody has told yet whose the bytes it asks for are; it is tried again in a moment. */
+  awaitOwners(link: Link, talk: Conversation): void {
+    this.#delay(link, talk, "retrying", TOLD_RETRY_MS);
   }
 
   /** Whether it has to wait because a cut has been made here and maybe not elsewhere. To be asked under its guards. */
