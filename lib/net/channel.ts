@@ -6,10 +6,12 @@
  *     its deadline. What may not is sent again only where the server resumed the session and so remembers it; else it
  *     fails with `outcome: "unknown"`, never with a second application.
  *   - A request made while the server is away waits for it, until its deadline.
+ *   - A request that is meant for certain memory never reaches a server that has come back with other.
  */
 import { nowMs, pause } from "../base/clock.ts";
 import { PeerLostError, ProtocolError, SystemError, TimeoutError } from "../base/errors.ts";
 import type { Outcome } from "../base/errors.ts";
+import { formatEndpoint } from "../base/units.ts";
 import { meetEpoch } from "../wire/epoch.ts";
 import type { EpochWord } from "../wire/epoch.ts";
 import { decodeHeader, encodeFrame } from "../wire/frame.ts";
@@ -46,8 +48,12 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly host: string;
   /** Its port. */
   readonly port: number;
+  /** `host:port`. */
+  readonly name: string;
   /** What the server is; "" before the first connection. */
   role = "";
+  /** What tells its memory from any other; "" before the first connection, and where the server has none. */
+  cookie = "";
   /** Called after each new connection, before anything waiting is sent over it. */
   onConnected: () => void = () => {};
   /** Called when a connection breaks, before another is tried. */
@@ -74,13 +80,9 @@ export class Channel implements AsyncDisposable, ReplySink {
   constructor(host: string, port: number, epoch: EpochWord, credentials: Credentials = NO_CREDENTIALS) {
     this.host = host;
     this.port = port;
+    this.name = formatEndpoint({ host, port });
     this.#epoch = epoch;
     this.#credentials = credentials;
-  }
-
-  /** `host:port`. */
-  get name(): string {
-    return this.host.includes(":") ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
   }
 
   /** The token of its session, in hexadecimal digits: another one means that the server has begun another session. */
@@ -189,6 +191,8 @@ export class Channel implements AsyncDisposable, ReplySink {
     if (this.#isClosed) {
       return pending.reject(new PeerLostError(`the connection to ${this.name} was closed by this program`, "no"));
     }
+    pending.cookie = options?.memory?.get(this.name);
+    if (this.#stream && this.#isForOtherMemory(pending)) return pending.reject(memoryLost(this.name));
     this.#pending.add(pending);
     this.#unsent.push(pending);
     this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
@@ -200,6 +204,10 @@ export class Channel implements AsyncDisposable, ReplySink {
         else this.#connect();
       });
     }
+  }
+
+  #isForOtherMemory({ cookie }: Pending): boolean {
+    return cookie !== undefined && cookie !== this.cookie;
   }
 
   #settle(pending: Pending, settle: () => void): void {
@@ -233,7 +241,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   }
 
   async #connectOnce(): Promise<void> {
-    const { stream, role, token, isResumed } = await dial(
+    const { stream, role, token, isResumed, cookie } = await dial(
       this,
       this.#epoch,
       this.#token,
@@ -241,6 +249,7 @@ export class Channel implements AsyncDisposable, ReplySink {
       this.#closing.signal,
     );
     this.role = role;
+    this.cookie = cookie;
     this.#token = token;
     this.#adopt(stream, isResumed);
   }
@@ -251,6 +260,10 @@ export class Channel implements AsyncDisposable, ReplySink {
     this.#lastError = undefined;
     this.#unsent = [];
     for (const pending of this.#pending.all()) {
+      if (this.#isForOtherMemory(pending)) {
+        this.#settle(pending, () => pending.reject(memoryLost(this.name)));
+        continue;
+      }
       // the server remembers the latest answers only; what it has forgotten it would carry out again
       const isRemembered = isResumed && this.#writer.turns - pending.turn < REMEMBERED_MAX;
       if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
@@ -404,6 +417,13 @@ export class Channel implements AsyncDisposable, ReplySink {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The error of a request for memory that `server` does not have any more. */
+export function memoryLost(server: string): SystemError {
+  const message =
+    "it has come back without the memory that is meant, and what was in it is lost; make the segment anew";
+  return new SystemError("request", "EIDRM", `${server}: EIDRM: ${message}`);
 }
 
 function whyLate(pending: Pending): string {

@@ -38,6 +38,8 @@ export interface Welcomed {
   readonly token: Uint8Array;
   /** Whether it is the session that was asked for. */
   readonly isResumed: boolean;
+  /** The cookie of a memory server's region; "" from everybody else. */
+  readonly cookie: string;
 }
 
 /** Who is called. */
@@ -199,8 +201,8 @@ class Greeting {
   }
 }
 
-function welcomed(stream: Stream, { fields: { role, token, resumed } }: Welcome): Welcomed {
-  return { stream, role, token, isResumed: resumed };
+function welcomed(stream: Stream, { fields: { role, token, resumed, cookie } }: Welcome): Welcomed {
+  return { stream, role, token, isResumed: resumed, cookie };
 }
 
 function sizesIn(prefix: Uint8Array<ArrayBuffer>): { headerSize: number; payloadSize: number } {

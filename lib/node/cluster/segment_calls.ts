@@ -66,7 +66,13 @@ export class SegmentCalls {
   async shmat(id: number, flags: number, options: RequestOptions): Promise<SegmentAttachment> {
     const fields = { id: id >>> 0, flags: flags >>> 0, pid: Deno.pid };
     const attached = await this.#ask("shmat", fields, false, options, "shmatReply");
-    const attachment = new SegmentAttachment(id, attached, this.#space, (each) => this.shmdt(each, options));
+    const memory = new Map(attached.regions.map(([server, cookie]) => [String(server), String(cookie)]));
+    const attachment = new SegmentAttachment(
+      id,
+      { ...attached, memory },
+      this.#space,
+      (each) => this.shmdt(each, options),
+    );
     this.#attached.add(attachment);
     return attachment;
   }

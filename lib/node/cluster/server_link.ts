@@ -8,7 +8,7 @@ import { DsmError, TimeoutError } from "../../base/errors.ts";
 import { Attachment } from "../../memory/attachment.ts";
 import type { Attempt } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
-import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import { Channel, memoryLost, TIMEOUT_MS } from "../../net/channel.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
@@ -46,6 +46,8 @@ export class ServerLink implements AsyncDisposable {
   readonly channel: Channel;
   /** The region, while it is attached. */
   attachment: Attachment | undefined;
+  /** The cookie of the attached region. */
+  #cookie = "";
   /** Why it is not attached. */
   whyTcp = "";
   #isProbed: boolean;
@@ -74,11 +76,11 @@ export class ServerLink implements AsyncDisposable {
   async #probe(options?: RequestOptions): Promise<void> {
     const info = await this.info(options);
     if (this.attachment) return;
-    const opened = info.attachable
-      ? Attachment.open(info, this.#epoch)
-      : { reason: "the server holds its blocks for show (--hold)" };
-    if (opened instanceof Attachment) this.attachment = opened;
-    else this.whyTcp = opened.reason;
+    const opened = info.attachable ? Attachment.open(info, this.#epoch) : { reason: info.reason };
+    if (opened instanceof Attachment) {
+      this.attachment = opened;
+      this.#cookie = info.cookie;
+    } else this.whyTcp = opened.reason;
     this.#isProbed = true;
   }
 
@@ -109,6 +111,8 @@ export class ServerLink implements AsyncDisposable {
     options?.signal?.throwIfAborted();
     const { attachment } = this;
     if (!attachment) return false;
+    const meant = options?.memory?.get(this.channel.name);
+    if (meant !== undefined && meant !== this.#cookie) throw memoryLost(this.channel.name);
     let result = attempt(attachment);
     if (result === "busy") {
       const timeoutMs = options?.timeoutMs ?? TIMEOUT_MS;

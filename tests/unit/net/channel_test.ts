@@ -22,11 +22,15 @@ class Guest {
     return writeAll(this.stream, concat(...parts));
   }
   /** Takes the hello and answers it. */
-  async welcome(token: Uint8Array = new Uint8Array(TOKEN_SIZE).fill(7), resumed = false): Promise<Fields<"hello">> {
+  async welcome(
+    token: Uint8Array = new Uint8Array(TOKEN_SIZE).fill(7),
+    resumed = false,
+    cookie = "",
+  ): Promise<Fields<"hello">> {
     assertEquals(await this.reader.bytes(MAGIC.length), MAGIC);
     const { header } = await this.reader.frame();
     assertStrictEquals(header.name, "hello");
-    await this.send(MAGIC, frame("welcome", header.id, { version: 1, role: "server", token, resumed }));
+    await this.send(MAGIC, frame("welcome", header.id, { version: 1, role: "server", token, resumed, cookie }));
     return header.fields as Fields<"hello">;
   }
   /** The next `count` frames. */
