@@ -28,7 +28,7 @@ import type { Conversation } from "./conversation.ts";
 import { Operation } from "./memory_requests.ts";
 
 /** Four times as many ranges as there can be segments. */
-const OWNED_RANGES_MAX = 131_072;
+export const OWNED_RANGES_MAX = 131_072;
 /** How long a server that has to be told is waited for; less than a client waits by default, so that it hears why. */
 export const TOLD_MS_MAX = 8_000;
 
