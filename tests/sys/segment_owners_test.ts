@@ -121,7 +121,7 @@ Deno.test("owners: a range that touches somebody else's with one byte is refused
   });
 });
 
-Deno.test("owners: root is served whatever it is; nobody but root may tell, attach, or is believed", async () => {
+Deno.test("owners: root is served whatever it is; nobody but root may tell", async () => {
   await onStage((stage) => {
     const { service, link } = stage;
     link.feed(service, owners(stage, [row(0, NOBODY, 0o600)]));

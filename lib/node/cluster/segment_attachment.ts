@@ -37,6 +37,7 @@ export class SegmentAttachment implements AsyncDisposable {
   /** What every request says: which memory is meant. */
   readonly #meant: Pick<RequestOptions, "memory">;
   #isAttached = true;
+  /** What the first request was told that found the memory lost. */
   #lost: SystemError | undefined;
 
   /** Use `Cluster.shmat`. */
@@ -130,12 +131,13 @@ export class SegmentAttachment implements AsyncDisposable {
     options: RequestOptions | undefined,
     request: (options: RequestOptions) => Promise<Result>,
   ): Promise<Result> {
-    if (this.#lost) throw this.#lost;
     try {
+      if (this.#lost) throw this.#lost;
       return await request(options ? { ...options, ...this.#meant } : this.#meant);
     } catch (error) {
       if (!(error instanceof SystemError) || error.code !== "EIDRM") throw error;
-      throw this.#lost = new SystemError(call, "EIDRM", `segment ${this.id}: ${error.message}`, error);
+      this.#lost = error;
+      throw new SystemError(call, "EIDRM", `segment ${this.id}: ${error.message}`, error);
     }
   }
 

@@ -56,7 +56,7 @@ export class SegmentCalls {
 
   /** See `Cluster.shmget`. */
   async shmget(key: number, size: number, flags: number, options: RequestOptions): Promise<number> {
-    if (!Number.isSafeInteger(size)) throw refusal("shmget", "EINVAL", `get ${size} bytes`, "a size is a whole number");
+    if (!Number.isInteger(size)) throw refusal("shmget", "EINVAL", `get ${size} bytes`, "a size is a whole number");
     const fields = { key: key >>> 0, size: BigInt.asUintN(64, BigInt(size)), flags: flags >>> 0, pid: Deno.pid };
     const { id } = await this.#ask("shmget", fields, false, options, "shmgetReply");
     return id;

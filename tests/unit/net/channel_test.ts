@@ -400,6 +400,32 @@ Deno.test("channel: after a cut, what may be repeated is sent again, what may no
   assertEquals(server.connectionCount, 2);
 });
 
+Deno.test("channel: what is meant for other memory than the server came back with is EIDRM, and never reaches it", async () => {
+  const reached: string[] = [];
+  await using server = new ScriptedServer(async (guest, index) => {
+    await guest.welcome(undefined, false, index === 0 ? "old" : "new");
+    for (let count = index === 0 ? 3 : 2; count > 0; count--) {
+      const [{ header }] = await guest.frames(1) as [Came];
+      reached.push(`${index} ${header.name}`);
+      if (index > 0) await guest.send(frame("pong", header.id, {}));
+    }
+    if (index === 0) return close(guest.stream);
+    await untilClosed(guest);
+  });
+  await using channel = channelTo(server.port);
+  const memory = new Map([[channel.name, "old"], ["127.0.0.1:1", "another server's"]]);
+  const codeOf = (asked: Promise<unknown>): Promise<string> => asked.then(() => "ok", (error) => error.code);
+  const asked = [
+    codeOf(channel.write(0, new Uint8Array(1), { memory })),
+    codeOf(channel.request("fetchAdd", { offset: 0, width: 4, operand: 1n }, false, { memory })),
+    codeOf(channel.request("ping", {}, true)),
+  ];
+  assertEquals(await Promise.all(asked), ["EIDRM", "EIDRM", "ok"]);
+  assertEquals([channel.cookie, await codeOf(channel.read(0, 1, { memory }))], ["new", "EIDRM"]);
+  assertEquals(await codeOf(channel.request("ping", {}, true, { memory: new Map([[channel.name, "new"]]) })), "ok");
+  assertEquals(reached, ["0 write", "0 fetchAdd", "0 ping", "1 ping", "1 ping"]);
+});
+
 Deno.test("channel: in a resumed session a request that may not be repeated comes again with its id", async () => {
   const ids: number[] = [];
   await using server = new ScriptedServer(async (guest, index) => {

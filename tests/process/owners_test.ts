@@ -1,0 +1,213 @@
+/** Who may do what with a segment, over the wire, by real processes of several users: EACCES against EPERM, raw access too. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { groupsOf } from "../../lib/node/common/user_groups.ts";
+import { connect, IPC_CREAT, IPC_RMID, IPC_SET, IPC_STAT, SHM_RDONLY } from "../../mod.ts";
+import type { Cluster } from "../../mod.ts";
+import { SHM_LOCK } from "../../lib/ipc/segments/flags.ts";
+import type { ClusterCall } from "../support/cluster_calls.ts";
+import { KernelCaller } from "../support/kernel_segments.ts";
+import type { Identity } from "../support/kernel_segments.ts";
+import { TestCluster, testWhere } from "../support/processes.ts";
+import { usersOfThisHost } from "../support/users.ts";
+
+const KEY = 0x0ed;
+const IS_ROOT = Deno.uid() === 0;
+const CLASSES = ["owner", "group", "other", "root"] as const;
+type Class = (typeof CLASSES)[number];
+
+/** Three users whose groups are nobody else's among them: owner, a member of the segment's group, a stranger. */
+function threeUsers(): Record<Class, Identity> {
+  const [owner, group, other] = usersOfThisHost().filter((user, _, all) => {
+    return all.filter(({ gid, groups }) => gid === user.gid || groups.includes(user.gid)).length === 1;
+  });
+  assert(owner && group && other, "this host has three users with groups of their own");
+  return { owner, group, other, root: { uid: 0, ...groupsOf(0) } as Identity };
+}
+
+/** A process of each class, connected to the cluster. */
+async function callersOf(people: Record<Class, Identity>, config: string): Promise<Record<Class, KernelCaller>> {
+  const started = await Promise.all(CLASSES.map(async (who) => {
+    return [who, (await KernelCaller.start(people[who], "host", config)).caller] as const;
+  }));
+  return Object.fromEntries(started) as Record<Class, KernelCaller>;
+}
+
+interface Target {
+  readonly id: number;
+  readonly base: number;
+}
+
+/** Calls that ask for rights by the mode's bits: which, and how they are made. */
+const BY_MODE: readonly (readonly [string, number, (on: Target) => ClusterCall])[] = [
+  ["shmget for reading", 4, () => ({ call: "shmget", key: KEY, size: 0, flags: 0o400 })],
+  ["shmget for writing", 2, () => ({ call: "shmget", key: KEY, size: 0, flags: 0o200 })],
+  ["shmat, read-only", 4, ({ id }) => ({ call: "shmat", id, flags: SHM_RDONLY })],
+  ["shmat", 6, ({ id }) => ({ call: "shmat", id, flags: 0 })],
+  ["IPC_STAT", 4, ({ id }) => ({ call: "shmctl", id, command: IPC_STAT })],
+  ["raw read", 4, ({ base }) => ({ call: "read", address: base })],
+  ["raw write", 2, ({ base }) => ({ call: "write", address: base })],
+  ["raw fill", 2, ({ base }) => ({ call: "fill", address: base })],
+  ["raw fetchAdd", 6, ({ base }) => ({ call: "fetchAdd", address: base })],
+  ["raw waitUntil", 4, ({ base }) => ({ call: "waitUntil", address: base })],
+];
+
+/** Calls that are for owner and creator, whatever the mode. */
+const BY_OWNER: readonly (readonly [string, (on: Target, mode: number, gid: number, uid: number) => ClusterCall])[] = [
+  ["IPC_SET", ({ id }, mode, gid, uid) => ({ call: "shmctl", id, command: IPC_SET, ownership: { uid, gid, mode } })],
+  ["SHM_LOCK", ({ id }) => ({ call: "shmctl", id, command: SHM_LOCK })],
+  ["IPC_RMID", ({ id }) => ({ call: "shmctl", id, command: IPC_RMID })],
+];
+
+const SHIFTS: Readonly<Record<Class, number>> = { owner: 6, group: 3, other: 0, root: 0 };
+
+async function makeTarget(space: Cluster, owner: KernelCaller): Promise<Target> {
+  const { value: id } = await owner.makeOnCluster({ call: "shmget", key: KEY, size: 4096, flags: IPC_CREAT | 0o600 });
+  const { status } = await space.shmctl(id, IPC_STAT);
+  return { id, base: status?.range.base ?? -1 };
+}
+
+testWhere(IS_ROOT, "root", "every class of user by every right by every call, over the wire", async () => {
+  // the kernel would let all of them attach: the server does not
+  await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
+  await using space = await connect({ config: cluster.address });
+  const people = threeUsers();
+  const callers = await callersOf(people, cluster.address);
+  const cells: string[] = [];
+  try {
+    let target = await makeTarget(space, callers.owner);
+    const settings = CLASSES.flatMap((who) => [0, 2, 4, 6].map((bits) => ({ who, bits })));
+    cells.push(["".padEnd(20), ...settings.map(({ who, bits }) => `${who[0]}${who[1]}${bits}`.padEnd(7))].join(""));
+    const lines = new Map<string, string[]>();
+    for (const { who, bits } of settings) {
+      // what the other classes may says nothing: they have the opposite
+      const mode = 0o666 & ~(0o7 << SHIFTS[who]) | bits << SHIFTS[who];
+      const ownership = { uid: people.owner.uid, gid: people.group.gid, mode: who === "root" ? bits * 0o111 : mode };
+      await space.shmctl(target.id, IPC_SET, ownership);
+      const check = async (name: string, call: ClusterCall, expected: string): Promise<void> => {
+        const { code, message } = await callers[who].makeOnCluster(call);
+        lines.set(name, [...lines.get(name) ?? [], code.padEnd(7)]);
+        assertEquals(code, expected, `${name} by ${who} under 0${mode.toString(8)}: ${message}`);
+      };
+      for (const [name, needed, call] of BY_MODE) {
+        const isGranted = who === "root" || (needed & ~bits) === 0;
+        await check(name, call(target), isGranted ? "ok" : "EACCES");
+      }
+      await callers[who].makeOnCluster({ call: "detachAll" });
+      for (const [name, call] of BY_OWNER) {
+        const expected = who === "owner" || who === "root" ? "ok" : "EPERM";
+        await check(name, call(target, mode, people.group.gid, people.owner.uid), expected);
+      }
+      const { value: isAttached } = await callers[who].makeOnCluster({ call: "isAttached" });
+      lines.set("attached", [...lines.get("attached") ?? [], (isAttached === 1 ? "memory" : "tcp").padEnd(7)]);
+      assertEquals(isAttached === 1, who === "root", `attached as ${who}`);
+      if (who === "owner" || who === "root") target = await makeTarget(space, callers.owner);
+    }
+    for (const [name, row] of lines) cells.push(name.padEnd(20) + row.join(""));
+    console.log(cells.join("\n"));
+  } finally {
+    for (const caller of Object.values(callers)) await caller.kill();
+  }
+});
+
+testWhere(
+  IS_ROOT,
+  "root",
+  "a segment's bytes are its owner's from before it is zeroed until its range is used again",
+  async () => {
+    await using cluster = await TestCluster.start({ servers: 1 });
+    await using space = await connect({ config: cluster.address });
+    const callers = await callersOf(threeUsers(), cluster.address);
+    const { owner, other } = callers;
+    const codeOf = async (who: KernelCaller, call: "read" | "write", address: number): Promise<string> => {
+      return (await who.makeOnCluster({ call, address })).code;
+    };
+    try {
+      assertEquals(await codeOf(other, "write", 0), "ok", "what belongs to nobody is free");
+      const { id, base } = await makeTarget(space, owner);
+      assertEquals([base, await codeOf(other, "read", 0)], [0, "EACCES"]);
+      const { message } = await other.makeOnCluster({ call: "read", address: 4090 });
+      assertMatch(message, /8 bytes at 4090.*0 to 4095 of this region belong to a segment of uid \d+ .*mode 0600/);
+
+      await owner.makeOnCluster({ call: "shmctl", id, command: IPC_RMID });
+      assertEquals(await codeOf(other, "read", 0), "EACCES", "what is left of it is still there");
+      const made = await other.makeOnCluster({ call: "shmget", key: KEY, size: 1, flags: IPC_CREAT | 0o600 });
+      assertEquals([made.code, await codeOf(other, "read", 0), await codeOf(owner, "read", 0)], ["ok", "ok", "EACCES"]);
+    } finally {
+      for (const caller of Object.values(callers)) await caller.kill();
+    }
+  },
+);
+
+testWhere(
+  IS_ROOT,
+  "root",
+  "whoever is killed and started again: others wait until owners are known, and are refused then",
+  async () => {
+    await using cluster = await TestCluster.start({ servers: 2 });
+    await using space = await connect({ config: cluster.address });
+    const callers = await callersOf(threeUsers(), cluster.address);
+    const { owner, other } = callers;
+    try {
+      const { id } = await makeTarget(space, owner);
+      const removed = await owner.makeOnCluster({ call: "shmget", key: 0, size: 4096, flags: 0o666 });
+      await owner.makeOnCluster({ call: "shmctl", id: removed.value, command: IPC_RMID });
+      const expectAll = async (what: string): Promise<void> => {
+        for (const [who, address, code] of [[owner, 0, "ok"], [other, 0, "EACCES"], [other, 8192, "ok"]] as const) {
+          assertEquals((await who.makeOnCluster({ call: "read", address })).code, code, `${what}, at ${address}`);
+        }
+      };
+      await expectAll("before");
+      await cluster.server(0).program.kill();
+      const meanwhile = owner.makeOnCluster({ call: "read", address: 0 });
+      await cluster.server(0).restart();
+      assertEquals((await meanwhile).code, "ok", "a read that met the restart is repeated, and waits");
+      await expectAll("after a restart of the server");
+      const { code } = await owner.makeOnCluster({ call: "read", address: 4096 });
+      assertEquals(code, "EACCES", "what a removed segment has left is nobody's now");
+
+      await cluster.config.kill();
+      await expectAll("while the config server is away");
+      await cluster.restartConfig();
+      await space.shmctl(id, IPC_SET, { uid: 0, gid: 0, mode: 0o604 });
+      assertEquals((await other.makeOnCluster({ call: "read", address: 0 })).code, "ok", "IPC_SET counts at once");
+      assertEquals((await other.makeOnCluster({ call: "write", address: 0 })).code, "EACCES");
+
+      await cluster.config.kill();
+      await cluster.server(0).program.kill();
+      await cluster.server(0).restart();
+      const refused = await other.makeOnCluster({ call: "read", address: 0 });
+      assertEquals(refused.code, "EAGAIN");
+      assertMatch(refused.message, /config server has not told this server yet.*dsm status/);
+      assertEquals((await other.makeOnCluster({ call: "read", address: 8192 })).code, "ok");
+    } finally {
+      for (const caller of Object.values(callers)) await caller.kill();
+    }
+  },
+);
+
+testWhere(
+  IS_ROOT,
+  "root",
+  "4,096 segments: each is its owner's, and telling them all takes no time to speak of",
+  async () => {
+    await using cluster = await TestCluster.start({ servers: 2, args: ["--size", "16MiB"] });
+    await using space = await connect({ config: cluster.address });
+    const callers = await callersOf(threeUsers(), cluster.address);
+    const { owner, other } = callers;
+    try {
+      for (let made = 0; made < 4096; made += 256) {
+        await Promise.all(Array.from({ length: 256 }, () => space.shmget(0, 4096, 0o600)));
+      }
+      const { code } = await owner.makeOnCluster({ call: "read", address: 4095 * 4096 });
+      assertEquals(code, "EACCES");
+      await cluster.server(0).program.kill();
+      await cluster.server(0).restart();
+      const startedMs = performance.now();
+      assertEquals((await other.makeOnCluster({ call: "read", address: 4095 * 4096 })).code, "EACCES");
+      const tookMs = performance.now() - startedMs;
+      assert(tookMs < 4_000, `the server knew all after ${tookMs} ms`);
+    } finally {
+      for (const caller of Object.values(callers)) await caller.kill();
+    }
+  },
+);
