@@ -229,6 +229,9 @@ Deno.test("table: sizes that are none are EINVAL", () => {
   make(table, ALICE, 1, 8192);
   for (const size of [-1, 8193, NaN]) refused("EINVAL", () => table.shmget(ALICE, 1, size, 0, NOW));
   assertEquals(DEFAULT_LIMITS.shmmax, 18_446_744_073_692_774_399n);
+  const boundless = tableOf(PAGES(8));
+  refused("EINVAL", () => make(boundless, ALICE, 1, 2 ** 63));
+  refused("ENOMEM", () => make(boundless, ALICE, 1, 2 ** 62));
 });
 
 // ---- the end of a segment
