@@ -8,24 +8,14 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Random } from "../../lib/base/random.ts";
 import { Space } from "../../lib/config/space.ts";
-import { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "../../lib/ipc/common/flags.ts";
-import {
-  SHM_EXEC,
-  SHM_INFO,
-  SHM_LOCK,
-  SHM_RDONLY,
-  SHM_REMAP,
-  SHM_STAT,
-  SHM_STAT_ANY,
-  SHM_UNLOCK,
-} from "../../lib/ipc/segments/flags.ts";
+import { IPC_PRIVATE, IPC_RMID, IPC_SET } from "../../lib/ipc/common/flags.ts";
+import { SHM_LOCK, SHM_RDONLY } from "../../lib/ipc/segments/flags.ts";
 import * as ipcFlags from "../../lib/ipc/common/flags.ts";
 import * as shmFlags from "../../lib/ipc/segments/flags.ts";
 import { ftok } from "../../lib/ipc/common/ftok.ts";
 import { DEFAULT_LIMITS, PAGE_SIZE } from "../../lib/ipc/segments/limits.ts";
 import type { Limits } from "../../lib/ipc/segments/limits.ts";
-import { INDEX_COUNT, ObjectIds } from "../../lib/ipc/common/object_ids.ts";
-import type { SegmentStatus } from "../../lib/ipc/segments/segment.ts";
+import { ObjectIds } from "../../lib/ipc/common/object_ids.ts";
 import * as native from "../../lib/sys/shared_memory.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
 import type { Identity } from "../support/kernel_segments.ts";
