@@ -13,6 +13,7 @@ import {
   STASH_TOTAL_MAX,
 } from "../../lib/net/transport.ts";
 import { WATCHERS_MAX } from "../../lib/node/memory/change_watch.ts";
+import { OWNED_RANGES_MAX, TOLD_MS_MAX } from "../../lib/node/memory/segment_owners.ts";
 import {
   CLASSIC_QUIT,
   CLASSIC_READ,
@@ -31,6 +32,7 @@ import {
   MESSAGES,
   NONCE_SIZE,
   OPERATION_SIZE_MAX,
+  OWNER_ROWS_MAX,
   PREFIX_SIZE,
   PROTOCOL_VERSION,
   REMEMBERED_MAX,
@@ -94,7 +96,12 @@ const LIMITS: readonly Limit[] = [
     "node/memory/segment_owners.ts",
     "ranges whose owners one server knows; it forgets them beyond that, and is told anew",
   ),
-  limit({ TOLD_MS_MAX }, ms, "node/memory/segment_owners.ts", "how long a request waits to be told whose bytes it is for"),
+  limit(
+    { TOLD_MS_MAX },
+    time,
+    "node/memory/segment_owners.ts",
+    "how long a request waits to be told whose bytes it is for",
+  ),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
   limit({ NONCE_SIZE }, size, "wire/messages.ts", "the random bytes of a `hello` and of a `challenge`"),
   limit({ ENTRY_HEADER_SIZE_MAX }, size, "wire/messages.ts", "the header of `hello` and of `prove`"),
