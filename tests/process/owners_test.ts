@@ -8,6 +8,7 @@ import type { ClusterCall } from "../support/cluster_calls.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
 import type { Identity } from "../support/kernel_segments.ts";
 import { TestCluster, testWhere } from "../support/processes.ts";
+import { until } from "../support/until.ts";
 import { usersOfThisHost } from "../support/users.ts";
 
 const KEY = 0x0ed;
@@ -130,6 +131,19 @@ testWhere(
 
       await owner.makeOnCluster({ call: "shmctl", id, command: IPC_RMID });
       assertEquals(await codeOf(other, "read", 0), "EACCES", "what is left of it is still there");
+      // the zeroing has to wait for this guard
+      const { keys } = cluster.server(0);
+      keys.withRegion(({ guards }) => assertEquals(guards.tryTakeOne(0), "done"));
+      const making = space.shmget(0, 1, 0o666);
+      await until("the range to be nobody's", async () => {
+        return /just being zeroed/.test((await owner.makeOnCluster({ call: "write", address: 0 })).message);
+      });
+      assertEquals(await codeOf(other, "read", 0), "EACCES");
+      keys.withRegion(({ guards }) => void guards.giveOne(0));
+      const open = await making;
+      assertEquals(await codeOf(owner, "read", 0), "ok", "whoever may, may when it is made");
+      await space.shmctl(open, IPC_RMID);
+
       const made = await other.makeOnCluster({ call: "shmget", key: KEY, size: 1, flags: IPC_CREAT | 0o600 });
       assertEquals([made.code, await codeOf(other, "read", 0), await codeOf(owner, "read", 0)], ["ok", "ok", "EACCES"]);
     } finally {

@@ -20,9 +20,16 @@ class Life implements AsyncDisposable {
   readonly keeper: SegmentKeeper;
   readonly logged: string[] = [];
 
-  constructor(dir: TempDir, { zero = () => Promise.resolve(), lapseMs = 0 }: { zero?: Zero; lapseMs?: number } = {}) {
+  constructor(
+    dir: TempDir,
+    { zero = () => Promise.resolve(), tell = () => Promise.resolve(), lapseMs = 0 }: {
+      zero?: Zero;
+      tell?: (id: number, life: Life) => Promise<void>;
+      lapseMs?: number;
+    } = {},
+  ) {
     const state = SegmentState.open(dir.file("state/config.sqlite"));
-    const options = { lowWaterMark: 0, limits: DEFAULT_LIMITS, lapseMs };
+    const options = { lowWaterMark: 0, limits: DEFAULT_LIMITS, lapseMs, tell: (id: number) => tell(id, this) };
     this.keeper = new SegmentKeeper(state, zero, options, (_, text) => this.logged.push(text));
     this.keeper.layOut(spaceOf(TWO), ["a", "b"]);
   }
@@ -86,6 +93,36 @@ Deno.test("who wants a segment that is being made waits for it; it is in the fil
   await using next = new Life(copy);
   assertEquals(next.table.toRows(), life.table.toRows());
   assertEquals(next.table.pending, []);
+});
+
+Deno.test("servers are told that a new range is nobody's before it is zeroed, and whose it is before he hears", async () => {
+  await using dir = new TempDir();
+  const steps: string[] = [];
+  await using life = new Life(dir, {
+    zero: () => Promise.resolve(void steps.push("zero")),
+    tell: (id, { table }) => Promise.resolve(void steps.push(`uid ${table.ownedRange(id)?.uid}`)),
+  });
+  const id = await life.keeper.shmget(ADA, KEY, 100, IPC_CREAT | 0o600);
+  assertEquals(steps, ["uid 0", "zero", "uid 1000"]);
+  assertEquals(life.keeper.memoryOf(id), [["127.0.0.1:9000", "a"]]);
+});
+
+Deno.test("servers that cannot be told: a new segment is ENOMEM and nothing is zeroed; one that is there is told later", async () => {
+  await using dir = new TempDir();
+  let isAway = true;
+  const zeroed: unknown[] = [];
+  await using life = new Life(dir, {
+    zero: (_, range) => Promise.resolve(void zeroed.push(range)),
+    tell: () => isAway ? Promise.reject(new PeerLostError("a is away", "no")) : Promise.resolve(),
+    lapseMs: 60_000,
+  });
+  const error = await assertRejects(() => life.keeper.shmget(ADA, KEY, 100, IPC_CREAT), SystemError, "a is away");
+  assertEquals([error.code, zeroed], ["ENOMEM", []]);
+  isAway = false;
+  const id = await life.keeper.shmget(ADA, KEY + 1, 100, IPC_CREAT);
+  isAway = true;
+  await life.keeper.tellOwner(id);
+  assert(life.logged.at(-1)?.includes("a is away"), life.logged.join("\n"));
 });
 
 Deno.test("killed while it zeroes: the range is not handed out before the lapse, and is after it", async () => {
