@@ -56,6 +56,9 @@ for (const [name, attach] of WAYS) {
     const meanwhile = assertRejects(() => touched.read(0, 8), SystemError);
     await server.restart();
     assertEquals((await meanwhile).code, "EIDRM", "asked while it was away");
+    // raw access goes on, and so finds its way to the new memory
+    assertEquals(await space.read(0, 8), new Uint8Array(8));
+    assertEquals(space.attachments[0] !== undefined, attach);
     await assertLost([touched, ...others], server.address);
     await assertLost([untouched], server.address);
     await assertLost([across], server.address);
