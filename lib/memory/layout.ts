@@ -39,7 +39,7 @@ export const FooterWord = {
   guardCount: 7,
   cookie: 8,
   startCount: 12,
-  /** The first block that ever belonged to a segment; see owned_extent.ts. */
+  /** One more than the first block that ever belonged to a segment, 0 while none has; see owned_extent.ts. */
   ownedFirst: 13,
   incarnation: 14,
   epoch: 15,
@@ -56,7 +56,7 @@ export const FooterWord = {
   /** An epoch that became no checkpoint: its picture here was lost. */
   voidEpoch: 23,
   loggerPid: 24,
-  /** The block after the last one that ever did; 0: none has. */
+  /** The block after the last one that ever did. */
   ownedEnd: 25,
   suspects: 32,
 } as const;

@@ -61,6 +61,10 @@ const BY_OWNER: readonly (readonly [string, (on: Target, mode: number, gid: numb
 
 const SHIFTS: Readonly<Record<Class, number>> = { owner: 6, group: 3, other: 0, root: 0 };
 
+async function isAttached(who: KernelCaller): Promise<boolean> {
+  return (await who.makeOnCluster({ call: "isAttached" })).value === 1;
+}
+
 async function makeTarget(space: Cluster, owner: KernelCaller): Promise<Target> {
   const { value: id } = await owner.makeOnCluster({ call: "shmget", key: KEY, size: 4096, flags: IPC_CREAT | 0o600 });
   const { status } = await space.shmctl(id, IPC_STAT);
@@ -98,9 +102,9 @@ testWhere(IS_ROOT, "root", "every class of user by every right by every call, ov
         const expected = who === "owner" || who === "root" ? "ok" : "EPERM";
         await check(name, call(target, mode, people.group.gid, people.owner.uid), expected);
       }
-      const { value: isAttached } = await callers[who].makeOnCluster({ call: "isAttached" });
-      lines.set("attached", [...lines.get("attached") ?? [], (isAttached === 1 ? "memory" : "tcp").padEnd(7)]);
-      assertEquals(isAttached === 1, who === "root", `attached as ${who}`);
+      const way = await isAttached(callers[who]) ? "memory" : "tcp";
+      lines.set("attached", [...lines.get("attached") ?? [], way.padEnd(7)]);
+      assertEquals(way, who === "root" ? "memory" : "tcp", `attached as ${who}`);
       if (who === "owner" || who === "root") target = await makeTarget(space, callers.owner);
     }
     for (const [name, row] of lines) cells.push(name.padEnd(20) + row.join(""));
@@ -115,7 +119,7 @@ testWhere(
   "root",
   "a segment's bytes are its owner's from before it is zeroed until its range is used again",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1 });
+    await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
     await using space = await connect({ config: cluster.address });
     const callers = await callersOf(threeUsers(), cluster.address);
     const { owner, other } = callers;
@@ -124,8 +128,10 @@ testWhere(
     };
     try {
       assertEquals(await codeOf(other, "write", 0), "ok", "what belongs to nobody is free");
+      assertEquals(await isAttached(other), true, "to whom --mode lets attach it");
       const { id, base } = await makeTarget(space, owner);
       assertEquals([base, await codeOf(other, "read", 0)], [0, "EACCES"]);
+      assertEquals(await isAttached(other), false, "not once a segment lies there");
       const { message } = await other.makeOnCluster({ call: "read", address: 4090 });
       assertMatch(message, /8 bytes at 4090.*0 to 4095 of this region belong to a segment of uid \d+ .*mode 0600/);
 

@@ -94,7 +94,7 @@ export class ServerLink implements AsyncDisposable {
     this.attachment?.detach();
     this.attachment = undefined;
     this.#isProbed = false;
-    this.whyTcp = "its region is gone";
+    this.whyTcp = "its region is gone, or has segments now";
   }
 
   /** Tries something through memory until it is done, or refused and thus TCP's. */

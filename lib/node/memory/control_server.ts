@@ -2,6 +2,7 @@
 import { nowMs } from "../../base/clock.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
+import { ownedExtent } from "../../memory/owned_extent.ts";
 import type { Region } from "../../memory/region.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
@@ -122,9 +123,8 @@ export class ControlServer {
   #whyNotAttachable(talk: Conversation): string {
     // whoever attaches would pass by the hold of the lecture hall
     if (this.#about.isHolding) return "the server holds its blocks for show (--hold)";
-    // ... and by the owners of segments
-    if (!talk.isPrivileged) return `attaching is for root and the server's own user (uid ${this.#about.uid})`;
-    return "";
+    if (talk.isPrivileged || !ownedExtent(this.#region)) return "";
+    return `segments lie on it, and whoever attached it would pass by their owners: only root and uid ${this.#about.uid} may`;
   }
 
   #info(talk: Conversation): Fields<"regionInfoReply"> {
