@@ -22,8 +22,8 @@ on SIGHUP: servers may be appended, which grows the space; what would move bytes
 It keeps the table of segments in --state, by default config-PORT.sqlite in $XDG_STATE_HOME/dsm or ~/.local/state/dsm; with
 --port 0 and without --state the table ends with the process. Segments on memory that is gone are dropped, by name in the
 log. With --restore it begins with the table of a checkpoint, if it has none of its own yet: for servers that begin with that
-checkpoint's images. It tells the memory servers whose segments are
-whose, and they refuse raw reads and writes without rights; so it has to run as root or as their user.`,
+checkpoint's images. It tells the memory servers whose segments are whose, and they refuse raw reads and writes without
+rights; so it has to run as root or as their user, or to share their secret.`,
   examples: [
     ["dsm config", "the servers of ./config.txt, on port 9740"],
     ["dsm config cluster.txt --port 0", "another file, a port of the kernel's choice"],

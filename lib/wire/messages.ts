@@ -277,8 +277,9 @@ export const MESSAGES = {
     about:
       "Whose ranges of the region are from now on: a row `[offset, size, uid, gid, cuid, cgid, mode]` each. For the config " +
       "server, which begins each connection with all of them, in several messages; with `isLast` the server knows all. " +
-      "EPERM to anybody but root and the server's own user; ESTALE: `startCount` is not this start's, or it has forgotten " +
-      "them: tell all again. Answered by `done`.",
+      "Without rows, and not the last, it only says that this is the config server, which may touch everything from then on. " +
+      "EPERM to anybody but root, the server's own user and who proves the secret; ESTALE: `startCount` is not this start's, " +
+      "or it has forgotten them: tell all again. Answered by `done`.",
   },
   layout: {
     kind: 32,

@@ -127,7 +127,13 @@ async function impostor(
   return error;
 }
 
-const WELCOME = frame("welcome", 0, { version: 1, role: "server", token: new Uint8Array(16), resumed: false });
+const WELCOME = frame("welcome", 0, {
+  version: 1,
+  role: "server",
+  token: new Uint8Array(16),
+  resumed: false,
+  cookie: "",
+});
 
 testWhere(
   HAS_NETWORK,

@@ -7,7 +7,7 @@ import { SHM_LOCK } from "../../lib/ipc/segments/flags.ts";
 import type { ClusterCall } from "../support/cluster_calls.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
 import type { Identity } from "../support/kernel_segments.ts";
-import { TestCluster, testWhere } from "../support/processes.ts";
+import { openCluster, testWhere } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { usersOfThisHost } from "../support/users.ts";
 
@@ -73,7 +73,7 @@ async function makeTarget(space: Cluster, owner: KernelCaller): Promise<Target> 
 
 testWhere(IS_ROOT, "root", "every class of user by every right by every call, over the wire", async () => {
   // the kernel would let all of them attach: the server does not
-  await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
+  await using cluster = await openCluster({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
   await using space = await connect({ config: cluster.address });
   const people = threeUsers();
   const callers = await callersOf(people, cluster.address);
@@ -119,7 +119,7 @@ testWhere(
   "root",
   "a segment's bytes are its owner's from before it is zeroed until its range is used again",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
+    await using cluster = await openCluster({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
     await using space = await connect({ config: cluster.address });
     const callers = await callersOf(threeUsers(), cluster.address);
     const { owner, other } = callers;
@@ -163,7 +163,7 @@ testWhere(
   "root",
   "whoever is killed and started again: others wait until owners are known, and are refused then",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 2 });
+    await using cluster = await openCluster({ servers: 2 });
     await using space = await connect({ config: cluster.address });
     const callers = await callersOf(threeUsers(), cluster.address);
     const { owner, other } = callers;
@@ -187,7 +187,7 @@ testWhere(
 
       await cluster.config.kill();
       await expectAll("while the config server is away");
-      await cluster.restartConfig();
+      await cluster.restartConfig(["--open"]);
       await space.shmctl(id, IPC_SET, { uid: 0, gid: 0, mode: 0o604 });
       assertEquals((await other.makeOnCluster({ call: "read", address: 0 })).code, "ok", "IPC_SET counts at once");
       assertEquals((await other.makeOnCluster({ call: "write", address: 0 })).code, "EACCES");
@@ -210,7 +210,7 @@ testWhere(
   "root",
   "4,096 segments: each is its owner's, and telling them all takes no time to speak of",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 2, args: ["--size", "16MiB"] });
+    await using cluster = await openCluster({ servers: 2, args: ["--size", "16MiB"] });
     await using space = await connect({ config: cluster.address });
     const callers = await callersOf(threeUsers(), cluster.address);
     const { owner, other } = callers;

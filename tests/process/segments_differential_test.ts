@@ -7,7 +7,7 @@ import { DEFAULT_LIMITS } from "../../lib/ipc/segments/limits.ts";
 import { groupsOf } from "../../lib/node/common/user_groups.ts";
 import { connect } from "../../mod.ts";
 import { ClusterSide } from "../support/cluster_side.ts";
-import { TestCluster } from "../support/processes.ts";
+import { openCluster } from "../support/processes.ts";
 import { seededTest } from "../support/seeded.ts";
 import { playSequence } from "../support/segment_sequences.ts";
 import { Twice } from "../support/segments_twice.ts";
@@ -18,7 +18,7 @@ const CALL_COUNT = 50;
 
 seededTest(`segments: a cluster does in ${SEQUENCE_COUNT} sequences of calls what the kernel does`, async (random) => {
   if (Deno.uid() !== 0) return console.log("not root: skipped, since it takes several users and limits of our own");
-  await using cluster = await TestCluster.start({ servers: 3, args: ["--size", "8MiB"] });
+  await using cluster = await openCluster({ servers: 3, args: ["--size", "8MiB"] });
   await using observer = await connect({ config: cluster.address });
   // a config server knows the groups of this host's users, and of no others
   const [one, two, three] = usersOfThisHost();

@@ -31,10 +31,10 @@ function owners({ region }: Stage, rows: readonly Cell[][], id = 900, isLast = t
 function rootLink({ service, region }: Stage): FakeLink {
   const link = new FakeLink(new Output(), region.memory.bytes);
   service.opened(link);
+  link.feed(service, hello());
   const talk = link.state as Conversation;
   talk.uid = 0;
   talk.isPrivileged = true;
-  link.feed(service, hello());
   return link;
 }
 
@@ -131,6 +131,18 @@ Deno.test("owners: root is served whatever it is; nobody but root may tell", asy
     assertEquals(root.replies.slice(1), ["writeReply 1", "readReply 2"]);
     link.feed(service, frame("read", 3, { offset: 0, size: 1 }));
     assertEquals(link.replies.slice(1), ["EPERM 900", "EACCES 3"]);
+  });
+});
+
+Deno.test("owners: who proves the secret may tell, and may touch everything once he has said so", async () => {
+  await onStage((stage) => {
+    const { service, link, region } = stage;
+    tell(stage, row(0, 1000, 0));
+    (link.state as Conversation).uidBy = "secret";
+    const read = (id: number): Uint8Array<ArrayBuffer> => frame("read", id, { offset: 0, size: 1 });
+    link.feed(service, concat(read(1), frame("owners", 2, { startCount: 0, isLast: false, rows: [] }), read(3)));
+    assertEquals(link.replies.slice(1), ["EACCES 1", "done 2", "readReply 3"]);
+    assertEquals(ownedExtent(region), { base: 0, size: BLOCK }, "nothing was told");
   });
 });
 

@@ -77,8 +77,9 @@ export class SegmentOwners {
     return this.#untoldSinceMs !== undefined && nowMs() - this.#untoldSinceMs < TOLD_MS_MAX;
   }
 
-  /** Takes note of what the config server tells. @returns why it does not. */
+  /** Takes note of what the config server tells; it may tell nothing. @returns why it does not. */
   tell({ startCount, isLast, rows }: Fields<"owners">): Fields<"error"> | undefined {
+    if (rows.length === 0 && !isLast) return undefined;
     if (startCount !== this.#region.word(FooterWord.startCount)) {
       return { code: "ESTALE", message: "this server has been started again since; tell it all" };
     }

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SystemError } from "../../../lib/base/errors.ts";
 import type { Place } from "../../../lib/config/space.ts";
 import type { OwnedRange } from "../../../lib/ipc/segments/range_owners.ts";
+import { NO_CREDENTIALS } from "../../../lib/net/credentials.ts";
 import { OwnerTeller } from "../../../lib/node/config/owner_teller.ts";
 import { MAGIC, OWNER_ROWS_MAX, TOKEN_SIZE } from "../../../lib/wire/messages.ts";
 import type { Fields } from "../../../lib/wire/messages.ts";
@@ -85,6 +86,7 @@ function tellerTo(server: ToldServer, ids: number[], log: string[] = []): OwnerT
   const teller = new OwnerTeller(
     place,
     { incarnation: 0, epoch: 0 },
+    NO_CREDENTIALS,
     (id) => (id === undefined ? ids : ids.filter((each) => each === id)).map(rangeOf),
     (_, text) => log.push(text),
   );
