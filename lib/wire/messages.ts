@@ -544,6 +544,9 @@ export type Fields<N extends MessageName> = {
     : never;
 };
 
+/** An `owners` that tells nothing: whoever sends it keeps the cluster. */
+export const NO_OWNERS: Fields<"owners"> = { startCount: 0, isLast: false, rows: [] };
+
 const BY_KIND: (MessageName | undefined)[] = [];
 for (const [name, shape] of Object.entries(MESSAGES)) BY_KIND[shape.kind] = name as MessageName;
 

@@ -1,6 +1,6 @@
 /** A cluster over two hosts, which are network namespaces with a cable between them: with a secret, and with TLS besides. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { connect } from "../../mod.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { connect, IPC_SET, SystemError } from "../../mod.ts";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { have, TempDir, testWhere } from "../support/machine.ts";
@@ -141,6 +141,15 @@ testWhere(HAS_NETWORK, LACKING, "two hosts and one secret: all roles and tools, 
   const bytes = crypto.getRandomValues(new Uint8Array(60_000));
   await space.write(1_000, bytes);
   assertEquals(await space.read(1_000, bytes.length), bytes);
+
+  // root of another host is nobody, and yet may restore over a segment that nobody may touch
+  const [segment] = await space.segments.list();
+  assert(segment);
+  await space.shmctl(segment.id, IPC_SET, { uid: 4_000_000, gid: 4_000_000, mode: 0 });
+  await assertRejects(() => space.write(segment.range.base, new Uint8Array(1)), SystemError, "EACCES");
+  const dir = ["--dir", hosts.dir.file("checkpoints")];
+  assertDone(await hosts.overThere("checkpoint", "restore", "latest", "--yes", ...dir, ...shown));
+  assertEquals(await space.segments.list(), []);
 });
 
 testWhere(HAS_NETWORK && have("openssl"), `${LACKING}, or no openssl`, "two hosts and TLS", async () => {

@@ -1,6 +1,9 @@
 /** Who may do what with a segment, over the wire, by real processes of several users: EACCES against EPERM, raw access too. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Space } from "../../lib/config/space.ts";
+import { SegmentTable } from "../../lib/ipc/segments/segment_table.ts";
 import { groupsOf } from "../../lib/node/common/user_groups.ts";
+import { HeldTable } from "../../lib/node/logger/held_table.ts";
 import { connect, IPC_CREAT, IPC_RMID, IPC_SET, IPC_STAT, SHM_RDONLY } from "../../mod.ts";
 import type { Cluster } from "../../mod.ts";
 import { SHM_LOCK } from "../../lib/ipc/segments/flags.ts";
@@ -204,6 +207,26 @@ testWhere(
     }
   },
 );
+
+testWhere(IS_ROOT, "root", "a table that is restored says whose the bytes are, from its answer on", async () => {
+  await using cluster = await openCluster({ servers: 1 });
+  await using space = await connect({ config: cluster.address });
+  const people = threeUsers();
+  const callers = await callersOf(people, cluster.address);
+  try {
+    await makeTarget(space, callers.owner);
+    const table = new SegmentTable(new Space(1, space.places));
+    const { uid, gid } = people.other;
+    const made = table.shmget({ uid, gid, groups: [], pid: 1 }, KEY, 4096, IPC_CREAT | 0o600, 1);
+    table.commit(made.id);
+    await using held = await HeldTable.hold({ host: "127.0.0.1", port: cluster.port });
+    await held.replace(table.toPicture());
+    const codes = [callers.other, callers.owner].map((who) => who.makeOnCluster({ call: "read", address: 0 }));
+    assertEquals((await Promise.all(codes)).map(({ code }) => code), ["ok", "EACCES"]);
+  } finally {
+    for (const caller of Object.values(callers)) await caller.kill();
+  }
+});
 
 testWhere(
   IS_ROOT,

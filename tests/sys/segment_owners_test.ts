@@ -34,6 +34,7 @@ function rootLink({ service, region }: Stage): FakeLink {
   link.feed(service, hello());
   const talk = link.state as Conversation;
   talk.uid = 0;
+  talk.uidBy = "kernel";
   talk.isPrivileged = true;
   return link;
 }

@@ -362,6 +362,18 @@ export class Cluster implements AsyncDisposable {
     return this.#calls.shmctl(id, command, ownership, this.#options(options));
   }
 
+  /**
+   * Says to every server that this program keeps the cluster, as the config server does: it may touch every segment's bytes
+   * from then on, as root and a server's own user on its host may anyway. For who restores a checkpoint.
+   *
+   * @throws SystemError EPERM: a server does not take that from this user, who has proved no secret; TimeoutError,
+   * PeerLostError.
+   */
+  async govern(options?: RequestOptions): Promise<void> {
+    const asked = this.#options(options);
+    await Promise.all(this.#links.map((link) => link.govern(asked)));
+  }
+
   /** What is known of every server, asked for anew. Servers that do not answer within `timeoutMs` are listed as such. */
   async info(options?: RequestOptions): Promise<ServerInfo[]> {
     await this.refresh(options);

@@ -12,6 +12,7 @@ import { Channel, memoryLost, TIMEOUT_MS } from "../../net/channel.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
+import { NO_OWNERS } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
 
 /** How a server is reached. */
@@ -82,6 +83,11 @@ export class ServerLink implements AsyncDisposable {
       this.#cookie = info.cookie;
     } else this.whyTcp = opened.reason;
     this.#isProbed = true;
+  }
+
+  /** Says that this program keeps the cluster. @throws SystemError EPERM, TimeoutError, PeerLostError. */
+  async govern(options?: RequestOptions): Promise<void> {
+    await this.channel.request("owners", NO_OWNERS, true, options);
   }
 
   /** What the server tells of its region. @throws TimeoutError, PeerLostError. */

@@ -84,13 +84,14 @@ export class OwnerTeller {
   }
 
   /**
-   * Has it told of segment `id`, and waits until it knows; not for one that does not answer heartbeats: it is told all
+   * Has it told of segment `id`, or of all, and waits until it knows; not for one that does not answer heartbeats: it is told all
    * when it does.
    *
    * @throws TimeoutError, PeerLostError; SystemError: it does not let itself be told.
    */
-  async tell(id: number): Promise<void> {
-    this.#changed.add(id);
+  async tell(id?: number): Promise<void> {
+    if (id === undefined) this.#mustTellAll = true;
+    else this.#changed.add(id);
     const change = ++this.#lastChange;
     this.#bell.resolve();
     if (!this.place.isAlive) return;
@@ -98,7 +99,7 @@ export class OwnerTeller {
     this.#waiters.push(waiter);
     const timer = setTimeout(() => {
       waiter.done.reject(
-        new TimeoutError(`${placeName(this.place)} could not be told in time whose segment ${id} is (dsm status)`),
+        new TimeoutError(`${placeName(this.place)} could not be told in time whose its bytes are (dsm status)`),
       );
     }, TELL_MS_MAX);
     try {

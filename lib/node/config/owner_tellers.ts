@@ -45,11 +45,13 @@ export class OwnerTellers {
   }
 
   /**
-   * Tells the servers that segment `id` lies on whose it is now; of one that is not there nothing is told.
+   * Tells the servers that segment `id` lies on whose it is now; of one that is not there nothing is told. Without an id all
+   * servers are told all: the table is another one.
    *
    * @throws TimeoutError, PeerLostError; SystemError: a server does not let itself be told.
    */
-  async tell(id: number): Promise<void> {
+  async tell(id?: number): Promise<void> {
+    if (id === undefined) return void await Promise.all(this.#tellers.map((teller) => teller.tell()));
     const range = this.#table().ownedRange(id);
     if (!range) return;
     await Promise.all(this.#tellers.map((teller) => isOn(teller.place, range) ? teller.tell(id) : undefined));

@@ -49,8 +49,8 @@ export interface KeeperOptions {
 /** Zeroes a range of a space. */
 export type Zero = (space: Space, range: Range) => Promise<void>;
 
-/** Tells the servers that segment `id` lies on whose it is now, and resolves when they know. */
-export type Tell = (id: number) => Promise<void>;
+/** Tells the servers that segment `id` lies on whose it is now, or all of them all, and resolves when they know. */
+export type Tell = (id: number | undefined) => Promise<void>;
 
 /** See the head of this file. */
 export class SegmentKeeper {
@@ -172,13 +172,14 @@ export class SegmentKeeper {
     return id;
   }
 
-  /** The servers are told whose a segment is now; one that cannot be told in time is told when it can be. */
-  async tellOwner(id: number): Promise<void> {
+  /** The servers are told whose a segment is now, or all are; one that cannot be told in time is told when it can be. */
+  async tellOwner(id?: number): Promise<void> {
     try {
       await this.#tell(id);
     } catch (error) {
       if (!(error instanceof DsmError)) throw error;
-      this.#log("warn", `whose segment ${id} is now is not known everywhere yet: ${error.message}`);
+      const which = id === undefined ? "each segment" : `segment ${id}`;
+      this.#log("warn", `whose ${which} is now is not known everywhere yet: ${error.message}`);
     }
   }
 

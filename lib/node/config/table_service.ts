@@ -71,15 +71,16 @@ export class TableService {
           return DONE;
         case "restoreTable":
           requireMaster(guest, "restoreTable");
-          return this.#restore(link, payload);
+          return await this.#restore(link, payload);
       }
     } catch (error) {
       return errorAnswer(error);
     }
   }
 
-  #restore(link: Link, payload: Uint8Array): TableAnswer {
+  async #restore(link: Link, payload: Uint8Array): Promise<TableAnswer> {
     const ended = this.#keeper.restore(link, decodeTable(payload));
+    await this.#keeper.tellOwner();
     this.#keeper.letGo(link);
     const count = this.#keeper.table.usage.segmentCount;
     this.#log(

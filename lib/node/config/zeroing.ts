@@ -10,6 +10,7 @@ import type { Piece, Place, Space } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
+import { NO_OWNERS } from "../../wire/messages.ts";
 
 /** Bytes zeroed at once. */
 const STEP_SIZE = 1024 * 1024;
@@ -37,7 +38,7 @@ export class Zeroing {
   async #zeroPiece(place: Place, piece: Piece): Promise<void> {
     const channel = this.#channelTo(place);
     // from another host root comes as nobody, whom owners keep out
-    await channel.request("owners", { startCount: 0, isLast: false, rows: [] }, true, { timeoutMs: STEP_MS_MAX });
+    await channel.request("owners", NO_OWNERS, true, { timeoutMs: STEP_MS_MAX });
     for (let done = 0; done < piece.size; done += STEP_SIZE) {
       const size = Math.min(STEP_SIZE, piece.size - done);
       const fields = { offset: piece.offset + done, size, byte: 0 };

@@ -40,7 +40,7 @@ export interface Restored {
  * shown to that server.
  *
  * @throws PeerLostError naming the servers that do not answer, CheckpointError when the space is too small, SystemError EPERM,
- * EBUSY when the table may not be had: nothing was written then. Later: as Cluster.write and SpaceReader.extents, and the
+ * EBUSY when table or bytes may not be had: nothing was written then. Later: as Cluster.write and SpaceReader.extents, and the
  * signal's reason; then the space is part old, part new, and the table the old one. At last as HeldTable.replace.
  */
 export async function restore(
@@ -63,6 +63,7 @@ export async function restore(
   }
   requireFitting(checkpoint, size);
   await using held = await HeldTable.hold(config, credentials);
+  await cluster.govern();
   const options = { signal: AbortSignal.any([held.lost, ...signal === undefined ? [] : [signal]]) };
   const zero = async (start: number, end: number): Promise<void> => {
     for (let address = start; address < end; address += FILL_SIZE_MAX) {

@@ -7,6 +7,7 @@ import type { Region } from "../../memory/region.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
 import type { Fields } from "../../wire/messages.ts";
+import { mayGovern } from "../common/door.ts";
 import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
@@ -109,7 +110,8 @@ export class ControlServer {
   }
 
   #owners(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "owners" }): void {
-    const refusal = mayGovern(talk) ? this.#tellOwners(fields) : {
+    const guest = { uid: talk.uid, by: talk.uidBy };
+    const refusal = mayGovern(guest, this.#about.uid) ? this.#tellOwners(fields) : {
       code: "EPERM",
       message:
         `whose segments are whose is told by root, by uid ${this.#about.uid}, whom this server runs as, and by who proves ` +
@@ -149,9 +151,4 @@ export class ControlServer {
       uptimeMs: Math.round(nowMs() - this.#startedMs),
     };
   }
-}
-
-/** Whether a peer may tell this server what the config server tells. */
-function mayGovern(talk: Conversation): boolean {
-  return talk.isPrivileged || talk.uidBy === "secret";
 }

@@ -149,7 +149,7 @@ export class MemoryService implements Service {
     talk.dialect = visit.dialect;
     talk.uid = guest.uid;
     talk.uidBy = guest.by;
-    talk.isPrivileged = guest.uid === 0 || guest.uid === this.#options.door.ownUid;
+    talk.isPrivileged = guest.by !== "nobody" && (guest.uid === 0 || guest.uid === this.#options.door.ownUid);
     if (visit.hello) talk.session = this.#control.serveHello(link, visit.hello, visit.version);
     return at;
   }

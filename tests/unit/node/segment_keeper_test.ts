@@ -24,12 +24,17 @@ class Life implements AsyncDisposable {
     dir: TempDir,
     { zero = () => Promise.resolve(), tell = () => Promise.resolve(), lapseMs = 0 }: {
       zero?: Zero;
-      tell?: (id: number, life: Life) => Promise<void>;
+      tell?: (id: number | undefined, life: Life) => Promise<void>;
       lapseMs?: number;
     } = {},
   ) {
     const state = SegmentState.open(dir.file("state/config.sqlite"));
-    const options = { lowWaterMark: 0, limits: DEFAULT_LIMITS, lapseMs, tell: (id: number) => tell(id, this) };
+    const options = {
+      lowWaterMark: 0,
+      limits: DEFAULT_LIMITS,
+      lapseMs,
+      tell: (id: number | undefined) => tell(id, this),
+    };
     this.keeper = new SegmentKeeper(state, zero, options, (_, text) => this.logged.push(text));
     this.keeper.layOut(spaceOf(TWO), ["a", "b"]);
   }
@@ -100,7 +105,7 @@ Deno.test("servers are told that a new range is nobody's before it is zeroed, an
   const steps: string[] = [];
   await using life = new Life(dir, {
     zero: () => Promise.resolve(void steps.push("zero")),
-    tell: (id, { table }) => Promise.resolve(void steps.push(`uid ${table.ownedRange(id)?.uid}`)),
+    tell: (id = -1, { table }) => Promise.resolve(void steps.push(`uid ${table.ownedRange(id)?.uid}`)),
   });
   const id = await life.keeper.shmget(ADA, KEY, 100, IPC_CREAT | 0o600);
   assertEquals(steps, ["uid 0", "zero", "uid 1000"]);
