@@ -10,7 +10,9 @@ import { SHM_LOCK } from "../../lib/ipc/segments/flags.ts";
 import type { ClusterCall } from "../support/cluster_calls.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
 import type { Identity } from "../support/kernel_segments.ts";
-import { openCluster, testWhere } from "../support/processes.ts";
+import { concat, frame, hello } from "../support/frames.ts";
+import { openCluster, ready, runCommand, startDsm, testWhere, works } from "../support/processes.ts";
+import type { Ran } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 import { usersOfThisHost } from "../support/users.ts";
 
@@ -227,6 +229,33 @@ testWhere(IS_ROOT, "root", "a table that is restored says whose the bytes are, f
     for (const caller of Object.values(callers)) await caller.kill();
   }
 });
+
+const AS_STRANGER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+testWhere(
+  IS_ROOT && works(...AS_STRANGER, "true"),
+  "setpriv as root",
+  "a logger gives the memory to root, and to nobody else who is let in",
+  async () => {
+    await using cluster = await openCluster({ servers: 1, withLoggerPorts: true });
+    const { keys, port } = cluster.server(0);
+    await using logger = startDsm(["logger", "0", `${port + 1}`, `${keys.shm}`, `${keys.sem}`, "--open"]);
+    await ready(logger);
+    // a shell, because others may not be allowed to read this directory
+    const ask = (bytes: Uint8Array, wrapper: readonly string[]): Promise<Ran> => {
+      const text = [...bytes].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+      const script = `exec 3<>/dev/tcp/127.0.0.1/${port + 1}; printf '${text}' >&3; exec head -c 65536 <&3`;
+      return runCommand([...wrapper, "bash", "-c", script]);
+    };
+    // the second hello ends the conversation
+    const native = concat(hello(), frame("loggerInfo", 1, {}), frame("prepare", 2, { epoch: 9 }), hello().subarray(4));
+    assertMatch((await ask(native, AS_STRANGER)).stdout, /127\.0\.0\.1:\d+.*EPERM.*prepare is for root and uid 0/s);
+    const index = new Uint8Array(4);
+    assertEquals((await ask(index, AS_STRANGER)).bytes.length, 0);
+    await logger.saysErr(/the memory is for root and uid 0/);
+    assertEquals((await ask(index, [])).bytes.length, 64 * 1024);
+  },
+);
 
 testWhere(
   IS_ROOT,
