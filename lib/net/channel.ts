@@ -45,7 +45,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly port: number;
   /** What the server is; "" before the first connection. */
   role = "";
-  /** Called after each new connection, before anything waiting is sent over it. */
+  /** Called after each new connection; what it asks for is sent before anything that waits. */
   onConnected: () => void = () => {};
   /** Called when a connection breaks, before another is tried. */
   onDropped: () => void = () => {};
@@ -238,7 +238,11 @@ export class Channel implements AsyncDisposable, ReplySink {
     this.#stream = stream;
     this.#lastError = undefined;
     this.#unsent = [];
-    for (const pending of this.#pending.all()) {
+    const waiting = this.#pending.all();
+    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
+    this.onConnected();
+    for (const pending of waiting) {
+      if (pending.isDone) continue;
       // the server remembers the latest answers only; what it has forgotten it would carry out again
       const isRemembered = isResumed && this.#writer.turns - pending.turn < REMEMBERED_MAX;
       if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
@@ -248,8 +252,6 @@ export class Channel implements AsyncDisposable, ReplySink {
         );
       } else this.#unsent.push(pending);
     }
-    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
-    this.onConnected();
     this.#pump(stream);
   }
 
