@@ -100,9 +100,12 @@ async function onStage(act: (stage: Stage) => void, holdMs = 0): Promise<void> {
   const log: string[] = [];
   const service = new MemoryService(region, {
     takeInBackground: (plan, taken) => waiting.push({ plan, taken }),
+    callSimple: () => log.push("a call"),
+    endSimple: () => log.push("an end"),
+    adopted: () => log.push("adopted"),
     log: (_level, message) => log.push(message),
     lost: () => log.push("lost"),
-  }, { transport: "epoll", holdMs });
+  }, { endpoint: { host: "127.0.0.1", port: 1 }, isStandalone: false, transport: "epoll", holdMs });
   const link = new FakeLink(new Output(), region.memory.bytes);
   service.opened(link);
   link.feed(service, hello());

@@ -150,7 +150,7 @@ export class ConfigServer {
     this.#servers = servers;
     for (const server of added) {
       this.#watches.push(
-        new ServerWatch(server, this.epoch, () => this.#life(), () => this.#layOut(), this.#log),
+        new ServerWatch(server, this, () => this.#life(), () => this.#layOut(), this.#log),
       );
     }
     this.#layOut();

@@ -118,6 +118,7 @@ export class ConfigService implements Service {
     const isAhead = this.#meet(header) === "ahead";
     if (header.name === "hello") this.#welcome(link, talk, header);
     else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
+    else if (header.name === "actFor") this.#put(link, header.id, this.#segments.actFor(link, header.fields.uid));
     else if (isSegmentCall(header) || isTableRequest(header)) {
       if (isAhead) this.#refuseAhead(link, header);
       else return this.#serveLater(link, talk.session, header, payload);
@@ -174,8 +175,12 @@ export class ConfigService implements Service {
   async #call(link: Link, session: ConfigSession, call: SegmentCall): Promise<void> {
     const answer = await this.#segments.answer(link, session, call);
     if (!answer || session.isOver) return;
-    this.#reply(link, call.id, answer.name, answer.fields);
+    this.#put(link, call.id, answer);
     link.flush();
+  }
+
+  #put(link: Link, id: number, { name, fields }: Answer): void {
+    this.#reply(link, id, name, fields);
   }
 
   async #serveTable(

@@ -2,6 +2,8 @@
  * System V's calls as they come over the wire: who calls, what is answered.
  *
  *   - Who calls from this host is whom the kernel names; from beyond it everybody is nobody. The pid is what he says.
+ *   - Root and this server's own user may act for others (memory servers do, for clients of the simple dialect). Who is
+ *     refused that is refused everything after it, so that no call is carried out for the wrong one.
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
@@ -42,8 +44,23 @@ export function errorAnswer(error: unknown): { readonly name: "error"; readonly 
   return { name: "error", fields: { code, message: error.message } };
 }
 
-/** A caller, as far as the kernel tells. */
-export type User = Omit<Principal, "pid">;
+/** Who calls over a link: whom the kernel names, or for whom he acts. */
+export interface User extends Omit<Principal, "pid"> {
+  /** His pid, where it is not to be believed: nobody knows it of whom somebody else acts for. */
+  readonly pid?: number;
+  /** Whether his calls are refused: he wanted to act for somebody else and may not. */
+  readonly isRefused?: boolean;
+}
+
+const NOBODY: User = { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+
+const NOT_FOR_OTHERS: Answer = {
+  name: "error",
+  fields: {
+    code: "EPERM",
+    message: "only root and the user the config server runs as act for others, from its host and before any other call",
+  },
+};
 
 /** See the head of this file. */
 export class SegmentService {
@@ -64,8 +81,9 @@ export class SegmentService {
     const known = session.answered(call.id);
     if (known) return known;
     // looked up now: later the peer may have closed its end, and be nobody
-    const who = { ...this.userOf(link), pid: call.fields.pid };
-    const answer = this.#answer(who, session, call);
+    const user = this.userOf(link);
+    if (user.isRefused) return Promise.resolve(NOT_FOR_OTHERS);
+    const answer = this.#answer({ pid: call.fields.pid, ...user }, session, call);
     if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
     return answer;
   }
@@ -111,6 +129,18 @@ export class SegmentService {
     }
   }
 
+  /** From now on the calls over `link`, which has made none yet, are user `uid`'s. */
+  actFor(link: Link, uid: number): Answer {
+    const known = this.#users.get(link);
+    if (known?.pid === 0 && known.uid === uid) return { name: "done", fields: {} };
+    const { uid: own } = this.userOf(link);
+    const mayAct = !known && (own === 0 || own === Deno.uid());
+    this.#users.set(link, mayAct ? { uid, ...groupsOf(uid), pid: 0 } : { ...NOBODY, isRefused: true });
+    if (mayAct) return { name: "done", fields: {} };
+    this.#log("warn", `${peerName(link.peer)} may not act for user ${uid}`);
+    return NOT_FOR_OTHERS;
+  }
+
   /** Who is at the other end of `link`. */
   userOf(link: Link): User {
     let user = this.#users.get(link);
@@ -122,6 +152,6 @@ export class SegmentService {
     const uid = uidOfPeer(peer, this.#server);
     if (uid !== undefined) return { uid, ...groupsOf(uid) };
     this.#log("warn", `${peerName(peer)} is nobody (uid ${NOBODY_UID}): the kernel does not say who is there`);
-    return { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+    return NOBODY;
   }
 }

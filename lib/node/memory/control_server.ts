@@ -1,16 +1,20 @@
 /** Answers what is not about the region's bytes: hello, and questions about the server itself. */
 import { nowMs } from "../../base/clock.ts";
+import type { Endpoint } from "../../base/units.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
 import type { Region } from "../../memory/region.ts";
+import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
+import { isLoopback } from "../common/loopback.ts";
 import { acceptHello } from "../common/native_hello.ts";
 import { putBytes, putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
+import type { MemoryHost } from "./memory_host.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
@@ -18,6 +22,8 @@ export interface ServerAbout {
   readonly transport: string;
   /** Whether programs on this host may attach the region. */
   readonly isAttachable: boolean;
+  /** Whether it has a table of segments of its own, and belongs to no cluster. */
+  readonly isStandalone: boolean;
 }
 
 /** What has passed through a server. */
@@ -29,14 +35,21 @@ export type Traffic = Pick<
 /** See the head of this file. */
 export class ControlServer {
   readonly #region: Region;
+  readonly #host: Pick<MemoryHost, "adopted" | "log">;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
   readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
-  /** @param traffic asked anew for every answer. */
-  constructor(region: Region, about: ServerAbout, traffic: () => Traffic) {
+  /** @param host told who governs this server. @param traffic asked anew for every answer. */
+  constructor(
+    region: Region,
+    host: Pick<MemoryHost, "adopted" | "log">,
+    about: ServerAbout,
+    traffic: () => Traffic,
+  ) {
     this.#region = region;
+    this.#host = host;
     this.#about = about;
     this.#traffic = traffic;
   }
@@ -71,8 +84,8 @@ export class ControlServer {
     this.#sessions.end(session, link);
   }
 
-  /** Answers a question. */
-  serve(link: Link, header: Header): void {
+  /** Answers a question. @param uid whose process asks. */
+  serve(link: Link, header: Header, uid: number): void {
     switch (header.name) {
       case "ping":
         return putReply(link, this.#region, header.id, "pong", {});
@@ -80,6 +93,8 @@ export class ControlServer {
         return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
       case "join":
         return this.#join(link, header);
+      case "adopt":
+        return this.#adopt(link, header, uid);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -97,10 +112,38 @@ export class ControlServer {
   }
 
   #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
     if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
     putReply(link, this.#region, id, "error", {
       code: "ESTALE",
       message: "this server is in a later life of the cluster",
+    });
+  }
+
+  #adopt(link: Link, { id, fields }: Header & { readonly name: "adopt" }, uid: number): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    if (!mayGovern(uid)) {
+      return putReply(link, this.#region, id, "error", {
+        code: "EPERM",
+        message: `only root and the user this server runs as may take it over, not user ${uid}`,
+      });
+    }
+    const { host } = link.peer;
+    const config: Endpoint = { host: fields.host === "" ? host : fields.host, port: fields.port };
+    if (isLoopback(config.host) && !isLoopback(host)) {
+      this.#host.log(
+        "warn",
+        `the config server at ${peerName(link.peer)} cannot be called back: it listens on loopback`,
+      );
+    } else this.#host.adopted(config);
+    putReply(link, this.#region, id, "done", {});
+  }
+
+  #refuseCluster(link: Link, id: number): void {
+    putReply(link, this.#region, id, "error", {
+      code: "ENOTSUP",
+      message: "this is a standalone server: it has a table of segments of its own and joins no cluster; " +
+        "start it without --standalone, or take it out of config.txt",
     });
   }
 
@@ -122,4 +165,9 @@ export class ControlServer {
       uptimeMs: Math.round(nowMs() - this.#startedMs),
     };
   }
+}
+
+/** Whether user `uid` may say which cluster this server belongs to. */
+function mayGovern(uid: number): boolean {
+  return uid === 0 || uid === Deno.uid();
 }

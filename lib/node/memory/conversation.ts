@@ -1,7 +1,9 @@
 /** What a memory server knows of one connection. */
 import type { GuardPlan } from "../../memory/guards.ts";
 import type { Region } from "../../memory/region.ts";
+import { NOBODY_UID } from "../common/peer_uid.ts";
 import type { Session } from "../common/sessions.ts";
+import type { SimpleTalk } from "./simple_dialect.ts";
 
 /** Where a connection stands with its next request. */
 export type Standing =
@@ -19,11 +21,15 @@ export type Standing =
 /** See the head of this file. */
 export class Conversation {
   /** Known from its first bytes on. */
-  dialect: "unknown" | "native" | "classic" = "unknown";
+  dialect: "unknown" | "native" | "classic" | "simple" = "unknown";
+  /** Whose process is at the other end, once that matters: the kernel's word. */
+  uid: number = NOBODY_UID;
   /** See {@linkcode Standing}. */
   standing: Standing = "ready";
   /** Begun by its hello. */
   session: Session<bigint> | undefined;
+  /** In the simple dialect. */
+  simple: SimpleTalk | undefined;
   /** When its standing is looked at again. */
   dueMs = 0;
   /** Since when its next request is tried in vain; 0 when it is not. */

@@ -18,6 +18,8 @@ import type { Link, Service } from "../../net/transport.ts";
 import { isClassicStart } from "../../wire/classic.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
+import { SIMPLE_START } from "../../wire/simple.ts";
+import { NOBODY_UID, uidOfPeer } from "../common/peer_uid.ts";
 import { ControlServer } from "./control_server.ts";
 import { Conversation } from "./conversation.ts";
 import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
@@ -25,6 +27,7 @@ import { MemoryRequest, Operation, Parsed, RequestParser } from "./memory_reques
 import { startsNative } from "../common/native_hello.ts";
 import { INLINE_SIZE_MAX, RequestServer } from "./request_server.ts";
 import { ServedGuards } from "./served_guards.ts";
+import { SimpleDialect } from "./simple_dialect.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
 /** Requests served under one take. */
@@ -41,6 +44,7 @@ export class MemoryService implements Service {
   readonly #region: Region;
   readonly #guards: ServedGuards;
   readonly #waiting: WaitingRoom;
+  readonly #simple: SimpleDialect;
   readonly #options: MemoryServiceOptions;
   readonly #parser = new RequestParser();
   readonly #requests = Array.from({ length: BATCH_COUNT_MAX }, () => new MemoryRequest());
@@ -58,12 +62,13 @@ export class MemoryService implements Service {
     this.#options = options;
     this.#guards = new ServedGuards(region, host);
     this.#waiting = new WaitingRoom(region, this.#guards, host, options);
+    this.#simple = new SimpleDialect(host, this.#waiting);
     this.#plan = region.guards.plan();
     this.#single = region.guards.plan();
     this.#server = new RequestServer(region);
     // whoever attaches would pass by the hold of the lecture hall
-    const about = { transport: options.transport, isAttachable: options.holdMs === 0 };
-    this.#control = new ControlServer(region, about, () => ({
+    const about = { ...options, isAttachable: options.holdMs === 0 };
+    this.#control = new ControlServer(region, host, about, () => ({
       connectionCount: this.#connectionCount,
       operationCount: this.#server.operationCount,
       byteCount: this.#server.byteCount,
@@ -90,6 +95,7 @@ export class MemoryService implements Service {
     this.#server.watch.forget(link);
     this.#waiting.leave(link, talk);
     if (talk.session) this.#control.end(talk.session, link);
+    if (talk.simple) this.#simple.closed(talk.simple);
   }
 
   /** See {@linkcode Service}. */
@@ -102,8 +108,9 @@ export class MemoryService implements Service {
   ): number {
     const talk = link.state as Conversation;
     if (this.#guards.isLost) return size;
-    let at = talk.dialect === "unknown" ? this.#recognise(talk, bytes, start, size) : start;
+    let at = talk.dialect === "unknown" ? this.#recognise(link, talk, bytes, start, size) : start;
     if (talk.dialect === "unknown") return at;
+    if (talk.simple) return this.#simple.received(link, talk, talk.simple, bytes, view, at, size);
     while (at < size && !link.isBlocked && (talk.standing === "ready" || talk.standing === "granted")) {
       const next = talk.standing === "granted"
         ? this.#serveGranted(link, talk, bytes, view, at, size)
@@ -114,7 +121,19 @@ export class MemoryService implements Service {
     return at;
   }
 
-  #recognise(talk: Conversation, bytes: Uint8Array<ArrayBuffer>, start: number, size: number): number {
+  #recognise(
+    link: Link,
+    talk: Conversation,
+    bytes: Uint8Array<ArrayBuffer>,
+    start: number,
+    size: number,
+  ): number {
+    if (bytes[start] === SIMPLE_START) {
+      talk.dialect = "simple";
+      talk.uid = this.#uidOf(link);
+      talk.simple = this.#simple.begin();
+      return start;
+    }
     if (isClassicStart(bytes[start] as number)) {
       talk.dialect = "classic";
       return start;
@@ -122,6 +141,11 @@ export class MemoryService implements Service {
     if (!startsNative(bytes.subarray(start, size))) return start;
     talk.dialect = "native";
     return start + MAGIC.length;
+  }
+
+  /** Whose process is at the other end, as the kernel says. */
+  #uidOf(link: Link): number {
+    return uidOfPeer(link.peer, this.#options.endpoint) ?? NOBODY_UID;
   }
 
   /**
@@ -380,7 +404,9 @@ export class MemoryService implements Service {
     else {
       // a question touches no bytes: it spreads the epoch, and is answered whatever it carries
       if (header.name !== "join") this.#region.meet(header.incarnation, header.epoch);
-      this.#control.serve(link, header);
+      // whoever wants to govern: rare, and looked up anew each time
+      if (header.name === "adopt") talk.uid = this.#uidOf(link);
+      this.#control.serve(link, header, talk.uid);
     }
     return end;
   }
