@@ -1,8 +1,11 @@
 /** The simple dialect with real processes: a standalone server and clusters, clients in C and in Python, kills. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { ERRNO } from "../../lib/base/errno.ts";
 import { connect, IPC_CREAT, IPC_EXCL, SHM_DEST, SHM_RDONLY } from "../../mod.ts";
 import { OPERATION_SIZE_MAX } from "../../lib/wire/messages.ts";
+import { PENDING_TOTAL_MAX } from "../../lib/net/transport.ts";
+import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/exchange_pool.ts";
 import { SHMID_DS_SIZE, SIMPLE_DATA_SIZE_MAX } from "../../lib/wire/simple.ts";
 import {
   dsm,
@@ -17,6 +20,7 @@ import {
   testWhere,
   works,
 } from "../support/processes.ts";
+import type { Exit, Keys } from "../support/processes.ts";
 import { HeldBlock } from "../support/holder.ts";
 import { frame, HELLO, joined, RawClient } from "../support/raw.ts";
 import { simpleBytes, SimpleClient, sizeBytes } from "../support/simple_client.ts";
@@ -35,6 +39,10 @@ const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 interface Home extends AsyncDisposable {
   /** Where its clients go. */
   readonly port: number;
+  /** Of the region that its first segment is in. */
+  readonly keys: Keys;
+  /** Stops the server that clients go to. */
+  stop(): Promise<Exit>;
   /** What the servers have said. */
   said(): string;
 }
@@ -45,6 +53,8 @@ async function standalone(transport: string): Promise<Home> {
   const server = await TestServer.start(["--standalone", "--size", "1MiB", "--transport", transport]);
   return {
     port: server.port,
+    keys: server.keys,
+    stop: () => server.program.stop(),
     said: () => server.program.stderr,
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
@@ -54,12 +64,19 @@ async function cluster(transport: string): Promise<Home> {
   const started = await TestCluster.start({ servers: 3, args: ["--size", "512KiB", "--transport", transport] });
   return {
     port: started.server(1).port,
+    keys: started.server(0).keys,
+    stop: () => started.server(1).program.stop(),
     said: () => started.servers.map(({ program }) => program.stderr).join(""),
     [Symbol.asyncDispose]: () => started[Symbol.asyncDispose](),
   };
 }
 
 const HOMES: readonly (readonly [string, StartHome])[] = [["standalone", standalone], ["cluster", cluster]];
+
+/** Bytes of a process that are its own: without the region, which is shared. */
+function ownMemory(pid: number): number {
+  return KiB * Number(/RssAnon:\s+(\d+)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]);
+}
 
 /** One test on each kind of home and each transport. */
 function everywhere(name: string, run: (home: Home) => Promise<void>): void {
@@ -262,6 +279,36 @@ everywhere(
   },
 );
 
+for (const transport of ["epoll", "deno"]) {
+  Deno.test(`64 MiB to each of eight clients that are slow to take it: all of it, within the limits (${transport})`, async () => {
+    await using server = await TestServer.start(["--standalone", "--size", "66MiB", "--transport", transport]);
+    const size = SIMPLE_DATA_SIZE_MAX;
+    using one = await SimpleClient.connect(server.port);
+    const id = await one.create(0, size, 0o600);
+    await one.attach(id);
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; at += 4093) bytes[at] = at % 251;
+    await one.write(id, 0, bytes);
+    const before = ownMemory(server.program.pid);
+    for (let round = 0; round < 4; round++) {
+      const clients = await Promise.all(Array.from({ length: 8 }, () => SimpleClient.connect(server.port)));
+      for (const client of clients) {
+        await client.attach(id, SHM_RDONLY);
+        await client.raw.send(simpleBytes("CMD_READ_DATA", { shmid: id, size }));
+      }
+      // at once: who waits for room gets it in no particular order
+      await Promise.all(clients.map(async (client) => {
+        const { result, data } = await client.reply();
+        assertEquals([result, Buffer.compare(data, bytes)], [size, 0]);
+        client.close();
+      }));
+    }
+    const kept = ownMemory(server.program.pid) - before;
+    // and as much again for what the collector has not come to yet
+    assert(kept < 2 * (EXCHANGE_TOTAL_MAX + PENDING_TOTAL_MAX), `${kept} bytes more`);
+  });
+}
+
 everywhere(
   "what may be no request at all closes its connection with a line, and nobody else's",
   async ({ port, said }) => {
@@ -335,6 +382,21 @@ Deno.test("a client that is killed while its write waits for a block leaves noth
     await until("its attachment to go", async () => (await client.status(id)).nattch === 0, 5_000);
     await until("the guard to be free", () => block.isFree);
   }
+});
+
+everywhere("stopped while requests wait for a block: it ends in order", async ({ port, stop, keys }) => {
+  using client = await SimpleClient.connect(port);
+  const id = await client.create(0, 100, 0o600);
+  await client.attach(id);
+  using block = new HeldBlock(keys, 0);
+  await client.raw.send(simpleBytes("CMD_WRITE_DATA", { shmid: id }, encode("never")));
+  await until("it to wait", () => block.waiters > 0);
+  using maker = await SimpleClient.connect(port);
+  await maker.raw.send(simpleBytes("CMD_CREATE_SEGMENT", { flags: 0o600 }, sizeBytes(100)));
+  const stopped = stop();
+  await Promise.all([client.raw.untilClosed(), maker.raw.untilClosed()]);
+  block.release();
+  assertEquals((await stopped).code, 0);
 });
 
 // ---- standalone servers over their lives
@@ -584,6 +646,38 @@ async function saidToNobody(port: number, ...frames: Uint8Array[]): Promise<Prog
   await program.saysOut(/EPERM/);
   return program;
 }
+
+testWhere(
+  works(...PYTHON_AS_NOBODY, "--version"),
+  "no setpriv as root, or no python3",
+  "over a new connection to the config server calls are still the same user's",
+  async () => {
+    await using cluster = await TestCluster.start({ servers: 1 });
+    await using dir = new TempDir();
+    await Deno.chmod(dir.path, 0o755);
+    await Deno.copyFile(`${ROOT}examples/simple_client.py`, dir.file("simple_client.py"));
+    const script = `
+import sys
+sys.path.insert(0, "${dir.path}")
+import simple_client as client
+server = client.Server(${cluster.server(0).port})
+for key in (${KEY}, ${KEY + 1}):
+    server.call(client.CREATE, key, 0o1600, data=(100).to_bytes(8, "little"))
+    print("made", flush=True)
+    sys.stdin.readline()`;
+    await using program = new Program([...PYTHON_AS_NOBODY, "-B", "-c", script]);
+    await program.saysOut(/made/);
+    await cluster.config.kill();
+    await cluster.restartConfig();
+    await program.write("\n");
+    await program.saysOut(/made\nmade/);
+    await using native = await connect({ config: cluster.address });
+    assertEquals((await native.segments.list()).map(({ key, uid, cpid }) => [key, uid, cpid]), [
+      [KEY, 65534, 0],
+      [KEY + 1, 65534, 0],
+    ]);
+  },
+);
 
 testWhere(
   works(...AS_NOBODY, "true"),

@@ -46,7 +46,7 @@ import {
   REPLY_SIZE,
   WRITE_REQUEST_SIZE,
 } from "../../lib/wire/templates.ts";
-import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/simple_dialect.ts";
+import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/exchange_pool.ts";
 import { ATTACHED_COUNT_MAX } from "../../lib/node/simple/simple_connection.ts";
 import { CALL_MS_MAX } from "../../lib/node/simple/cluster_source.ts";
 import { SHMID_DS_SIZE, SIMPLE_DATA_SIZE_MAX, SIMPLE_REPLY_SIZE, SIMPLE_REQUEST_SIZE } from "../../lib/wire/simple.ts";
@@ -120,8 +120,8 @@ const LIMITS: readonly Limit[] = [
   limit(
     { EXCHANGE_TOTAL_MAX },
     size,
-    "node/memory/simple_dialect.ts",
-    "simple requests and replies under way on one server; whoever finds no room waits",
+    "node/memory/exchange_pool.ts",
+    "large simple requests and replies under way on one server; whoever finds no room waits",
   ),
   limit(
     { ATTACHED_COUNT_MAX },

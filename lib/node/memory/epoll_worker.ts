@@ -16,7 +16,7 @@ import { SharedMemory } from "../../sys/shared_memory.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
 import type { MemoryServiceOptions } from "./memory_host.ts";
-import type { Exchange } from "./simple_calls.ts";
+import type { Exchange } from "./exchange_pool.ts";
 
 /** What the main thread tells it, once. */
 export interface WorkerStart {
@@ -45,7 +45,9 @@ export type WorkerEvent =
     readonly ticket: number;
     readonly caller: number;
     readonly uid: number;
-    readonly exchange: Exchange;
+    /** The number of the exchange; with its memory the first time. */
+    readonly number: number;
+    readonly memory?: SharedArrayBuffer;
   }
   | { readonly kind: "ended"; readonly caller: number }
   | { readonly kind: "adopted"; readonly config: Endpoint }
@@ -70,6 +72,8 @@ function serve(start: WorkerStart): void {
   /** What a letter with that ticket lets go on. */
   const waiting = new Map<number, () => void>();
   let ticketCount = 0;
+  /** How many exchanges the main thread has: they come into use in the order of their numbers. */
+  let exchangeCount = 0;
   const ticketFor = (goOn: () => void): number => {
     // tickets begin anew long after the first ones are back; none is the letter STOP
     ticketCount = ticketCount % TICKET_MAX + 1;
@@ -80,8 +84,12 @@ function serve(start: WorkerStart): void {
     takeInBackground(plan: GuardPlan, taken: () => void): void {
       self.postMessage({ kind: "take", ticket: ticketFor(taken), guards: plan.indices.slice(0, plan.count) });
     },
-    callSimple: (caller, uid, exchange, done) =>
-      self.postMessage({ kind: "call", ticket: ticketFor(done), caller, uid, exchange }),
+    callSimple(caller, uid, { number, bytes }: Exchange, done: () => void): void {
+      const isNew = number === exchangeCount;
+      if (isNew) exchangeCount++;
+      const ticket = ticketFor(done);
+      self.postMessage({ kind: "call", ticket, caller, uid, number, ...isNew && { memory: bytes.buffer } });
+    },
     endSimple: (caller) => self.postMessage({ kind: "ended", caller }),
     adopted: (config) => self.postMessage({ kind: "adopted", config }),
     log: (level, message) => self.postMessage({ kind: "log", level, message }),

@@ -1,7 +1,7 @@
 /** What serves a region needs from the process it runs in, and how it is to behave. */
 import type { Endpoint } from "../../base/units.ts";
 import type { GuardPlan } from "../../memory/guards.ts";
-import type { Exchange } from "./simple_calls.ts";
+import type { Exchange } from "./exchange_pool.ts";
 
 /** The process, as the service sees it from whichever thread it is on. */
 export interface MemoryHost {

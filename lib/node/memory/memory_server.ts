@@ -25,7 +25,7 @@ import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
 import { openRestored } from "./restore_image.ts";
 import type { ImageChoice } from "./restore_image.ts";
-import type { SimpleCalls, SimpleHome } from "./simple_calls.ts";
+import type { ExchangeBytes, SimpleCalls, SimpleHome } from "./simple_calls.ts";
 
 /** Which transport to use; `auto` is epoll where there is one. */
 export type TransportChoice = "auto" | "epoll" | "deno";
@@ -232,6 +232,7 @@ function startWorker(
   const mailbox = new Mailbox(start.mailbox);
   const bell = new Eventfd(start.eventfd);
   const ended = Promise.withResolvers<void>();
+  const exchanges: ExchangeBytes[] = [];
   let isStopping = false;
   const send = (letter: number): void => {
     if (isStopping) return; // a call that ends now is nobody's any more
@@ -244,8 +245,12 @@ function startWorker(
         return log(data.level, data.message);
       case "take":
         return waiter.take(data.guards, () => send(data.ticket));
-      case "call":
-        return void simple.call(data.caller, data.uid, data.exchange).then(() => send(data.ticket));
+      case "call": {
+        if (data.memory) exchanges.push(new Uint8Array(data.memory));
+        const bytes = exchanges[data.number];
+        invariant(bytes !== undefined, "an exchange comes with its memory the first time");
+        return void simple.call(data.caller, data.uid, bytes).then(() => send(data.ticket));
+      }
       case "ended":
         return simple.ended(data.caller);
       case "adopted":
@@ -288,7 +293,7 @@ function bindDeno(host: string, request: MemoryServerRequest, log: LogSink): Lis
     serve(region, waiter, simple, onLost): Running {
       const service = new MemoryService(region, {
         takeInBackground: (plan, taken) => waiter.take(plan.indices.slice(0, plan.count), taken),
-        callSimple: (caller, uid, exchange, done) => void simple.call(caller, uid, exchange).then(done),
+        callSimple: (caller, uid, exchange, done) => void simple.call(caller, uid, exchange.bytes).then(done),
         endSimple: (caller) => simple.ended(caller),
         adopted: (config) => simple.adopted(config),
         log,

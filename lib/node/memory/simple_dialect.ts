@@ -4,7 +4,8 @@
  *
  *   - A size is checked against its command before anything is kept. Data that its command cannot have is passed over as
  *     it comes, kept nowhere, and then refused: the connection goes on. Only what may be no request at all closes it.
- *   - All exchanges under way have room for EXCHANGE_TOTAL_MAX bytes together; who finds none waits.
+ *   - A request and its reply are in an exchange (exchange_pool.ts); a large request that finds none waits, and so does one
+ *     whose reply would have no room while peers leave too much untaken.
  */
 import { ERRNO } from "../../base/errno.ts";
 import { ProtocolError } from "../../base/errors.ts";
@@ -24,11 +25,10 @@ import {
 import type { SimpleRequest } from "../../wire/simple.ts";
 import { makeRoom, putBytes } from "../common/native_reply.ts";
 import type { Conversation } from "./conversation.ts";
+import { ExchangePool } from "./exchange_pool.ts";
+import type { Exchange } from "./exchange_pool.ts";
 import type { MemoryHost } from "./memory_host.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
-
-/** Bytes of all requests and replies that are under way. */
-export const EXCHANGE_TOTAL_MAX: number = 256 * 1024 * 1024;
 
 /** What this dialect knows of one connection. */
 export interface SimpleTalk {
@@ -44,8 +44,8 @@ export interface SimpleTalk {
 export class SimpleDialect {
   readonly #host: MemoryHost;
   readonly #waiting: WaitingRoom;
+  readonly #pool = new ExchangePool();
   #callerCount = 0;
-  #exchangeTotal = 0;
 
   /** @param waiting for connections that find no room. */
   constructor(host: MemoryHost, waiting: WaitingRoom) {
@@ -113,29 +113,28 @@ export class SimpleDialect {
       link.want(whole);
       return at;
     }
-    const replySizeMax = SIMPLE_REPLY_SIZE + givenSizeMax(request);
-    const size = Math.max(whole, replySizeMax);
-    const hasRoom = this.#exchangeTotal === 0 || this.#exchangeTotal + size <= EXCHANGE_TOTAL_MAX;
-    if (!hasRoom || !link.hasRoomFor(replySizeMax)) {
+    const size = Math.max(whole, SIMPLE_REPLY_SIZE + givenSizeMax(request));
+    const mayBegin = ExchangePool.isSmall(size) || link.hasRoomFor(size);
+    const exchange = mayBegin ? this.#pool.take(size) : undefined;
+    if (!exchange) {
       this.#waiting.awaitRoom(link, talk);
       return at;
     }
-    const exchange = new Uint8Array(new SharedArrayBuffer(size));
-    exchange.set(bytes.subarray(at, at + whole));
+    exchange.bytes.set(bytes.subarray(at, at + whole));
     this.#call(link, talk, simple.caller, exchange);
     return at + whole;
   }
 
-  #call(link: Link, talk: Conversation, caller: number, exchange: Uint8Array<SharedArrayBuffer>): void {
-    this.#exchangeTotal += exchange.length;
+  #call(link: Link, talk: Conversation, caller: number, exchange: Exchange): void {
     talk.standing = "waiting";
     link.pause();
     this.#host.callSimple(caller, talk.uid, exchange, () => {
-      this.#exchangeTotal -= exchange.length;
-      if (talk.isOver) return;
-      talk.standing = "ready";
-      putReply(link, exchange);
-      link.resume();
+      if (!talk.isOver) {
+        talk.standing = "ready";
+        putReply(link, exchange.bytes);
+        link.resume();
+      }
+      this.#pool.give(exchange);
     });
   }
 
@@ -162,10 +161,10 @@ function refuse(link: Link, errno: number): void {
 }
 
 /** Sends a reply, which may be larger than the output. */
-function putReply(link: Link, exchange: Uint8Array<SharedArrayBuffer>): void {
-  const end = simpleReplySize(new DataView(exchange.buffer), 0);
+function putReply(link: Link, bytes: Uint8Array<SharedArrayBuffer>): void {
+  const end = simpleReplySize(new DataView(bytes.buffer), 0);
   for (let at = 0; at < end; at += OUTPUT_SIZE) {
-    putBytes(link, exchange.subarray(at, Math.min(end, at + OUTPUT_SIZE)));
+    putBytes(link, bytes.subarray(at, Math.min(end, at + OUTPUT_SIZE)));
     link.flush();
   }
 }

@@ -125,7 +125,7 @@ class ClusterCaller implements SegmentCaller {
     const attachment = await this.#calls.shmat(id, flags, options);
     return {
       isWritable: attachment.isWritable,
-      read: (offset, size) => attachment.read(offset, size, options),
+      read: async (offset, into) => into.set(await attachment.read(offset, into.length, options)),
       // memory that threads share cannot be handed to a socket
       write: (offset, bytes) => attachment.write(offset, bytes.slice(), options),
       detach: () => this.#calls.shmdt(attachment, options),

@@ -30,13 +30,12 @@ export class RegionBytes {
     this.#holdMs = holdMs;
   }
 
-  /** Reads `size` bytes from `offset`, which are in the region. @throws the signal's reason. */
-  async read(offset: number, size: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = new Uint8Array(size);
-    await this.#held(offset, size, signal, () => {
-      this.#region.readHeld(offset, size, bytes, 0, new DataView(bytes.buffer));
+  /** Reads what fills `into` from `offset`, where it is in the region. @throws the signal's reason. */
+  async read(offset: number, into: Uint8Array, signal: AbortSignal): Promise<void> {
+    const view = new DataView(into.buffer, into.byteOffset, into.length);
+    await this.#held(offset, into.length, signal, () => {
+      this.#region.readHeld(offset, into.length, into, 0, view);
     });
-    return bytes;
   }
 
   /** Writes `bytes` at `offset`, where they are in the region. @throws as `read`. */

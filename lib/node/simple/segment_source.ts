@@ -11,8 +11,8 @@ import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 export interface AttachedSegment {
   /** Whether its bytes may be written. */
   readonly isWritable: boolean;
-  /** Reads `size` bytes from `offset`. @throws SystemError EINVAL: beyond the segment, or gone. */
-  read(offset: number, size: number): Promise<Uint8Array>;
+  /** Reads as many bytes from `offset` as `into` has. @throws SystemError EINVAL: beyond the segment, or gone. */
+  read(offset: number, into: Uint8Array): Promise<void>;
   /** Writes `bytes` at `offset`. @throws as `read`; SystemError EACCES: attached for reading only. */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** `shmdt`. */

@@ -21,7 +21,7 @@ import {
 } from "../../wire/simple.ts";
 import type { SimpleRequest } from "../../wire/simple.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import type { Exchange } from "../memory/simple_calls.ts";
+import type { ExchangeBytes } from "../memory/simple_calls.ts";
 import type { AttachedSegment, SegmentCaller, SegmentSource } from "./segment_source.ts";
 
 /** Attachments of one connection: no more than Linux lets there be segments. */
@@ -29,9 +29,13 @@ export const ATTACHED_COUNT_MAX = 4096;
 
 const NOTHING = new Uint8Array(0);
 
+/** What came of a call. */
 interface Outcome {
   readonly result: number;
+  /** Empty where what is given is in the exchange already. */
   readonly data: Uint8Array;
+  /** Bytes given. */
+  readonly dataSize: number;
 }
 
 /** See the head of this file. */
@@ -55,15 +59,15 @@ export class SimpleConnection {
   }
 
   /** Carries out the request in `exchange`, of which the sizes have been checked, and puts the reply in its place. */
-  serve(exchange: Exchange): Promise<void> {
+  serve(exchange: ExchangeBytes): Promise<void> {
     return this.#underWay = this.#serve(exchange);
   }
 
-  async #serve(exchange: Exchange): Promise<void> {
+  async #serve(exchange: ExchangeBytes): Promise<void> {
     const view = new DataView(exchange.buffer);
     try {
-      const { result, data } = await this.#carryOut(simpleRequest(view, 0), exchange, view);
-      putSimpleReply(view, 0, result, 0, data.length);
+      const { result, data, dataSize } = await this.#carryOut(simpleRequest(view, 0), exchange, view);
+      putSimpleReply(view, 0, result, 0, dataSize);
       exchange.set(data, SIMPLE_REPLY_SIZE);
     } catch (error) {
       putSimpleReply(view, 0, -1, errnoOf(error, this.#ending.signal), 0);
@@ -72,7 +76,7 @@ export class SimpleConnection {
     await this.#source.released(this.#ending.signal);
   }
 
-  async #carryOut(request: SimpleRequest, exchange: Exchange, view: DataView): Promise<Outcome> {
+  async #carryOut(request: SimpleRequest, exchange: ExchangeBytes, view: DataView): Promise<Outcome> {
     const { name, shmid, flags, offset, size } = request;
     switch (name) {
       case "CMD_CREATE_SEGMENT":
@@ -84,12 +88,13 @@ export class SimpleConnection {
         await this.#detach(shmid);
         return only(0);
       case "CMD_READ_DATA":
-        return { result: size, data: await this.#attachment(shmid).read(offset, size) };
+        await this.#attachment(shmid).read(offset, exchange.subarray(SIMPLE_REPLY_SIZE, SIMPLE_REPLY_SIZE + size));
+        return { result: size, data: NOTHING, dataSize: size };
       case "CMD_WRITE_DATA":
         await this.#writable(shmid).write(offset, exchange.subarray(SIMPLE_REQUEST_SIZE, SIMPLE_REQUEST_SIZE + size));
         return only(size);
       case "CMD_GET_STATUS":
-        return { result: 0, data: encodeStatus(await this.#stat(shmid)) };
+        return given(encodeStatus(await this.#stat(shmid)));
       case "CMD_REMOVE_SEGMENT":
         return await this.#shmctl(shmid, IPC_RMID, view);
       case "CMD_SHMCTL":
@@ -150,7 +155,7 @@ export class SimpleConnection {
   async #shmctl(id: number, command: number, view: DataView): Promise<Outcome> {
     switch (command) {
       case IPC_STAT:
-        return { result: 0, data: encodeShmidDs(await this.#stat(id)) };
+        return given(encodeShmidDs(await this.#stat(id)));
       case IPC_SET: {
         const { buffer } = view;
         const ownership = decodeOwnership(new DataView(buffer, SIMPLE_REQUEST_SIZE));
@@ -174,7 +179,11 @@ export class SimpleConnection {
 }
 
 function only(result: number): Outcome {
-  return { result, data: NOTHING };
+  return { result, data: NOTHING, dataSize: 0 };
+}
+
+function given(data: Uint8Array): Outcome {
+  return { result: 0, data, dataSize: data.length };
 }
 
 /** Linux's number for what went wrong. @throws what is no error of a call. */

@@ -5,7 +5,7 @@
  */
 import type { Endpoint } from "../../base/units.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import type { Exchange, SimpleCalls } from "../memory/simple_calls.ts";
+import type { ExchangeBytes, SimpleCalls } from "../memory/simple_calls.ts";
 import type { SegmentSource } from "./segment_source.ts";
 import { SimpleConnection } from "./simple_connection.ts";
 
@@ -28,7 +28,7 @@ export class SimpleHost implements SimpleCalls {
   }
 
   /** See {@linkcode SimpleCalls}. */
-  call(caller: number, uid: number, exchange: Exchange): Promise<void> {
+  call(caller: number, uid: number, exchange: ExchangeBytes): Promise<void> {
     let connection = this.#connections.get(caller);
     if (!connection) {
       connection = new SimpleConnection(this.#source, caller, uid, this.#log);

@@ -142,8 +142,8 @@ class StandaloneAttachment implements AttachedSegment {
     this.isWritable = attached.isWritable;
   }
 
-  async read(offset: number, size: number): Promise<Uint8Array> {
-    return await this.bytes.read(this.#place("read", offset, size), size, this.signal);
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    await this.bytes.read(this.#place("read", offset, into.length), into, this.signal);
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
