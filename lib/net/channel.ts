@@ -169,7 +169,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   #deadline(options?: RequestOptions): number {
     // requests made in one turn share one look at the clock
-    if (this.#unsent.length === 0) this.#turnMs = nowMs();
+    if (!this.#isPumpScheduled) this.#turnMs = nowMs();
     return this.#turnMs + (options?.timeoutMs ?? TIMEOUT_MS);
   }
 

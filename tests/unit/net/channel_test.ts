@@ -473,6 +473,18 @@ Deno.test("channel: a request waits for a server that comes up within its deadli
   assertEquals([...await read], [6]);
 });
 
+Deno.test("channel: a request's time begins when it is made, however long others have waited before it", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr;
+  free.close();
+  await using channel = channelTo(port);
+  const timeoutMs = 300;
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  const began = performance.now();
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  assert(performance.now() - began >= timeoutMs, "the second one gave up before its deadline");
+});
+
 Deno.test("channel: a timeout on a connection that leads nowhere has the others repeated over the next one", async () => {
   await using server = new ScriptedServer(async (guest, index) => {
     await guest.welcome(undefined, index > 0);
