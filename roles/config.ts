@@ -2,12 +2,14 @@
 import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { DEFAULT_LIMITS } from "../lib/ipc/segments/limits.ts";
 import type { Limits } from "../lib/ipc/segments/limits.ts";
 import { INDEX_COUNT } from "../lib/ipc/common/object_ids.ts";
 import { ConfigServer } from "../lib/node/config/config_server.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 
 /** See the head of this file. */
 export const config = command({
@@ -45,16 +47,18 @@ checkpoint's images. Reading and writing by address is not checked against the o
       max: INDEX_COUNT,
     },
     shmall: { kind: "integer", about: "pages of all segments together [default: no limit]", optional: true, min: 0 },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
   },
   async run({ file }, options, shared) {
-    requireLoopback(options.host, options.insecure);
+    const credentials = readCredentials(shared);
+    const listening = listeningFrom(options, credentials);
     const log = startLog("config", shared);
     // listening for signals comes first: whoever has read the readiness line may stop us at once
     const stopped = untilStopped();
     const { host, port, state, raw, dir } = options;
     const restore = options.restore === undefined ? undefined : { directory: dir, name: options.restore };
-    const request = { file, host, port, state, restore, lowWaterMark: raw, limits: limitsFrom(options) };
+    const limits = limitsFrom(options);
+    const request = { file, host, port, state, restore, lowWaterMark: raw, limits, credentials, ...listening };
     const server = await ConfigServer.start(request, log);
     const reload = (): void => void server.reload();
     Deno.addSignalListener("SIGHUP", reload);

@@ -3,14 +3,17 @@ import { UsageError } from "../lib/base/errors.ts";
 import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { say } from "../lib/cli/output.ts";
 import { MemoryServer } from "../lib/node/memory/memory_server.ts";
-import type { SimpleCalls, SimpleHome } from "../lib/node/memory/simple_calls.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import type { CredentialFiles } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 import type { LogSink } from "../lib/node/common/log_sink.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
 import { stateDirectory } from "../lib/node/common/state_directory.ts";
 import { IN_MEMORY } from "../lib/node/config/segment_state.ts";
+import type { SimpleCalls, SimpleHome } from "../lib/node/memory/simple_calls.ts";
 import { ClusterSource } from "../lib/node/simple/cluster_source.ts";
 import { SimpleHost } from "../lib/node/simple/simple_host.ts";
 import { StandaloneSource } from "../lib/node/simple/standalone_source.ts";
@@ -63,7 +66,7 @@ once a config server has taken this server over.`,
     standalone: { kind: "boolean", about: "have a table of segments of its own, and join no cluster" },
     state: { kind: "string", about: "the file for that table [default: see above]", optional: true },
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
     transport: {
       kind: "string",
       about: "how connections are served",
@@ -87,7 +90,8 @@ once a config server has taken this server over.`,
     keep: { kind: "boolean", about: "leave memory and semaphores when stopped, for the next server" },
   },
   async run({ port: portGiven, shmkey, semkey }, options, shared) {
-    requireLoopback(options.host, options.insecure);
+    const credentials = readCredentials(shared);
+    const listening = listeningFrom(options, credentials);
     if (options.state !== undefined && !options.standalone) {
       throw new UsageError(
         "--state is for the table of a --standalone server; a cluster's is kept by its config server",
@@ -103,6 +107,7 @@ once a config server has taken this server over.`,
       shmkey,
       semkey,
       host: options.host,
+      ...listening,
       size: options.size,
       blockSize: options.blockSize,
       fill: parseFill(options.fill),
@@ -110,7 +115,7 @@ once a config server has taken this server over.`,
       transport: options.transport,
       holdMs: options.hold,
       stallMsMax: options.stall,
-      simple: (home) => simpleCalls(home, port, options, log),
+      simple: (home) => simpleCalls(home, port, options, shared, log),
       ...(options.restore === undefined
         ? {}
         : { restore: { directory: options.dir, name: options.restore, index: options.image } }),
@@ -146,9 +151,10 @@ function simpleCalls(
   home: SimpleHome,
   port: number,
   options: { readonly standalone: boolean; readonly state: string | undefined; readonly hold: number },
+  credentials: CredentialFiles,
   log: LogSink,
 ): SimpleCalls {
-  if (!options.standalone) return new SimpleHost(new ClusterSource(home, log), log);
+  if (!options.standalone) return new SimpleHost(new ClusterSource(home, credentials, log), log);
   const file = port === 0 ? IN_MEMORY : `${stateDirectory()}/server-${port}.sqlite`;
   return new SimpleHost(new StandaloneSource(home, { state: options.state ?? file, holdMs: options.hold }, log), log);
 }

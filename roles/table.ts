@@ -11,6 +11,7 @@ import { ipcmk } from "./ipcmk.ts";
 import { ipcrm } from "./ipcrm.ts";
 import { ipcs } from "./ipcs.ts";
 import { logger } from "./logger.ts";
+import { secret } from "./secret.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
@@ -34,6 +35,7 @@ export const PROGRAM: Program = {
     configRole,
     server,
     logger,
+    secret,
     checkpoint,
     ipcs,
     ipcmk,

@@ -59,6 +59,12 @@ export const OPERATION_SIZE_MAX = 64 * 1024 * 1024;
 export const WAIT_SIZE_MAX = 64;
 /** Bytes of a session's token. */
 export const TOKEN_SIZE = 16;
+/** Random bytes that each side puts into a conversation that begins with a challenge. */
+export const NONCE_SIZE = 32;
+/** Bytes of a proof. */
+export const PROOF_SIZE = 32;
+/** The largest header of `hello` and `prove`: of somebody who is not let in yet no more is kept. */
+export const ENTRY_HEADER_SIZE_MAX = 1024;
 /** The most changed bytes one `gathered` carries. */
 export const GATHER_SIZE_MAX = 512 * 1024;
 /** The most bytes of a table of segments on the wire: 32,768 rows with every number as wide as it can be fit. */
@@ -72,9 +78,11 @@ export const MESSAGES = {
     kind: 1,
     from: "client",
     roles: "any",
-    fields: { versionMin: "u8", versionMax: "u8", software: "text", token: "bytes" },
+    fields: { versionMin: "u8", versionMax: "u8", software: "text", token: "bytes", nonce: "bytes", uid: "u32" },
     payloadMax: 0,
-    about: "The first frame. `token` is empty, or a session's to resume it.",
+    about:
+      "The first frame. `token` is empty, or a session's to resume it. `nonce` is 32 random bytes of a client that has a " +
+      "secret, else empty; `uid` whose program it is, believed only with a proof, and never when it says 0.",
   },
   welcome: {
     kind: 2,
@@ -102,6 +110,22 @@ export const MESSAGES = {
     about: "Are you there?",
   },
   pong: { kind: 5, from: "server", roles: "any", fields: {}, payloadMax: 0, about: "I am." },
+  challenge: {
+    kind: 6,
+    from: "server",
+    roles: "any",
+    fields: { nonce: "bytes", role: "text" },
+    payloadMax: 0,
+    about: "The answer to a `hello` from beyond this host: 32 random bytes, and what the server is.",
+  },
+  prove: {
+    kind: 7,
+    from: "client",
+    roles: "any",
+    fields: { proof: "bytes" },
+    payloadMax: 0,
+    about: "The answer to `challenge`, and the client's last frame that is not sealed.",
+  },
   read: {
     kind: 8,
     from: "client",
@@ -495,7 +519,7 @@ export const MESSAGES = {
     payloadMax: 0,
     about:
       "Let no call change the table while this connection lasts: they wait a while, then they are refused (EAGAIN). Answered " +
-      "by `done` when nothing is being made or zeroed any more. For uid 0 and the config server's own (else EPERM); EBUSY " +
+      "by `done` when nothing is being made or zeroed any more. For uid 0, the config server's own, and who has proved the secret (else EPERM); EBUSY " +
       "while another connection holds it.",
   },
   restoreTable: {

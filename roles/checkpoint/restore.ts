@@ -7,6 +7,7 @@ import { command } from "../../lib/cli/command.ts";
 import { print, say } from "../../lib/cli/output.ts";
 import { connect } from "../../lib/node/cluster/cluster.ts";
 import { restore as restoreInto } from "../../lib/node/logger/restore.ts";
+import { readCredentials } from "../../lib/node/common/credentials.ts";
 import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { isConfirmed, requireSomebody } from "./confirm.ts";
 import { Bar, DIRECTORY, NAME } from "./options.ts";
@@ -37,7 +38,7 @@ global logger takes no checkpoint meanwhile.
 
 At last the table of segments becomes the checkpoint's, whole or not at all: ids, keys and owners as they were, those made
 since are gone. Calls on segments wait meanwhile. What is attached is attached no more: attach it again. Segments that were
-marked for removal do not come back. For root and the user of the config server, on its host.`,
+marked for removal do not come back. For root and the user of the config server, on its host, and for who has the secret.`,
   examples: [
     ["dsm checkpoint restore latest", "the newest one; asks before it overwrites"],
     ["dsm checkpoint restore latest --previous --yes", "the newest sound one, without asking"],
@@ -53,15 +54,17 @@ marked for removal do not come back. For root and the user of the config server,
     if (!options.yes) requireSomebody(`this overwrites the whole space of ${config} and its segments`);
     const checkpoint = await findSound(options.dir, name, options.previous);
     const time = new Date(checkpoint.manifest.timeMs).toISOString();
-    await using cluster = await connect({ config, connectTimeoutMs: CONNECT_MS_MAX });
+    const { secret, tlsCa } = shared;
+    await using cluster = await connect({ config, secret, tlsCa, connectTimeoutMs: CONNECT_MS_MAX });
     const space = `all ${formatSize(cluster.size)} on the ${cluster.places.length} servers of ${config}`;
     if (!options.yes && !isConfirmed(`overwrite ${space} with the checkpoint ${checkpoint.name}, taken ${time}?`)) {
       say("nothing was changed");
       return 1;
     }
-    await using _suspended = await suspendCheckpoints(shared.config);
+    const credentials = readCredentials(shared);
+    await using _suspended = await suspendCheckpoints(shared.config, credentials);
     using bar = new Bar(`restore ${checkpoint.name}`);
-    const restored = await restoreInto(cluster, shared.config, checkpoint, bar);
+    const restored = await restoreInto(cluster, shared.config, credentials, checkpoint, bar);
     bar[Symbol.dispose]();
     const { spaceSize, usedSize, segmentCount } = restored;
     const used = `${approximateSize(usedSize)} in use of ${formatSize(spaceSize)}${segmentCountText(segmentCount)}`;

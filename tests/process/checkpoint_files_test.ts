@@ -24,6 +24,7 @@ import { startLogger } from "../support/loggers.ts";
 import { mayMount, small, withMount } from "../support/mounts.ts";
 import { until } from "../support/until.ts";
 import { parseEndpoint } from "../../lib/base/units.ts";
+import { NO_CREDENTIALS } from "../../lib/net/credentials.ts";
 import { IPC_CREAT } from "../../lib/ipc/common/flags.ts";
 import { principal, tableOf } from "../unit/ipc/segments/tables.ts";
 import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
@@ -233,7 +234,7 @@ Deno.test("while somebody restores, no checkpoint is taken; afterwards they are 
   await using _ = await startLogger(cluster, 0, true, "--dir", dir.path);
   const take = (): Promise<Ran> => dsm(["checkpoint", "take", "--config", cluster.address]);
   {
-    await using _ = await suspendCheckpoints(parseEndpoint(cluster.address));
+    await using _ = await suspendCheckpoints(parseEndpoint(cluster.address), NO_CREDENTIALS);
     const { code, stderr } = await take();
     assertEquals(code, 1);
     assertMatch(stderr, /has asked for no checkpoint to be taken, as a restore does/);

@@ -289,7 +289,7 @@ Deno.test("a connection that is cut ends its session: attachments say so and tou
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 testWhere(works(...AS_NOBODY, "true"), "setpriv as root", "the uid is the kernel's, whoever asks", async () => {
-  await using cluster = await TestCluster.start({ servers: 1 });
+  await using cluster = await TestCluster.start({ servers: 1, configArgs: ["--open"] });
   await using space = await connect({ config: cluster.address });
   const id = await space.shmget(KEY, 100, IPC_CREAT | 0o600);
   // a shell, because others may not be allowed to read this directory

@@ -47,10 +47,11 @@ interface Home extends AsyncDisposable {
   said(): string;
 }
 
-type StartHome = (transport: string) => Promise<Home>;
+/** @param more options of the servers. */
+type StartHome = (transport: string, ...more: string[]) => Promise<Home>;
 
-async function standalone(transport: string): Promise<Home> {
-  const server = await TestServer.start(["--standalone", "--size", "1MiB", "--transport", transport]);
+async function standalone(transport: string, ...more: string[]): Promise<Home> {
+  const server = await TestServer.start(["--standalone", "--size", "1MiB", "--transport", transport, ...more]);
   return {
     port: server.port,
     keys: server.keys,
@@ -60,8 +61,9 @@ async function standalone(transport: string): Promise<Home> {
   };
 }
 
-async function cluster(transport: string): Promise<Home> {
-  const started = await TestCluster.start({ servers: 3, args: ["--size", "512KiB", "--transport", transport] });
+async function cluster(transport: string, ...more: string[]): Promise<Home> {
+  const args = ["--size", "512KiB", "--transport", transport, ...more];
+  const started = await TestCluster.start({ servers: 3, args });
   return {
     port: started.server(1).port,
     keys: started.server(0).keys,
@@ -611,7 +613,7 @@ const PYTHON_AS_NOBODY = [...AS_NOBODY, "env", "PATH=/usr/bin:/bin", "python3"];
 for (const [kind, start] of HOMES) {
   const isRoot = works(...PYTHON_AS_NOBODY, "--version");
   testWhere(isRoot, "no setpriv as root, or no python3", `the uid is the kernel's: ${kind}`, async () => {
-    await using home = await start("epoll");
+    await using home = await start("epoll", "--open");
     using root = await SimpleClient.connect(home.port);
     const own = await root.create(KEY, 100, IPC_CREAT | 0o600);
     const shared = await root.create(KEY + 1, 100, IPC_CREAT | 0o644);
@@ -659,7 +661,7 @@ testWhere(
   "no setpriv as root, or no python3",
   "over a new connection to the config server calls are still the same user's",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1 });
+    await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--open"] });
     await using dir = new TempDir();
     await Deno.chmod(dir.path, 0o755);
     await Deno.copyFile(`${ROOT}examples/simple_client.py`, dir.file("simple_client.py"));
@@ -691,7 +693,11 @@ testWhere(
   "no setpriv as root",
   "not everybody may govern a server, or act for another",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1 });
+    await using cluster = await TestCluster.start({
+      servers: 1,
+      args: ["--size", "64KiB", "--open"],
+      configArgs: ["--open"],
+    });
     const { port } = cluster.server(0);
     await using governing = await saidToNobody(port, frame("adopt", 1, { host: "", port: 1 }));
     assertMatch(governing.stdout, /only root and the user this server runs as may take it over, not user 65534/);

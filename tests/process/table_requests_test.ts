@@ -84,7 +84,7 @@ testWhere(
   "setpriv as root",
   "only root and the server's own user may hold or restore",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1 });
+    await using cluster = await TestCluster.start({ servers: 1, configArgs: ["--open"] });
     const words = concat(hello(), frame("holdTable", 1, {}), frame("restoreTable", 2, {}, encodeTable(EMPTY_TABLE)));
     const text = [...words].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
     const script = `exec 3<>/dev/tcp/127.0.0.1/${cluster.port}; printf '${text}' >&3; exec cat <&3`;

@@ -26,12 +26,14 @@ export function frame<N extends MessageName>(
   return concat(encodeFrame(name, { id, ...envelope }, fields, payload.length), payload);
 }
 
-/** What begins a conversation: magic and hello. */
+/** What begins a conversation: magic and hello; unless told otherwise of a client that has no secret and says it is root. */
 export function hello(
   token: Uint8Array = new Uint8Array(0),
   version: number = PROTOCOL_VERSION,
+  { nonce = new Uint8Array(0), uid = 0 }: { readonly nonce?: Uint8Array; readonly uid?: number } = {},
 ): Uint8Array<ArrayBuffer> {
-  return concat(MAGIC, frame("hello", 0, { versionMin: version, versionMax: version, software: "test", token }));
+  const fields = { versionMin: version, versionMax: version, software: "test", token, nonce, uid };
+  return concat(MAGIC, frame("hello", 0, fields));
 }
 
 /** A frame that came. */

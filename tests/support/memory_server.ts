@@ -66,7 +66,7 @@ export class TestServer implements AsyncDisposable {
         transport,
         holdMs: 0,
         stallMsMax: 30_000,
-        simple: (home) => new SimpleHost(new ClusterSource(home, () => {}), () => {}),
+        simple: (home) => new SimpleHost(new ClusterSource(home, {}, () => {}), () => {}),
         ...request,
       }, (level, message) => lines.push(`${level}: ${message}`));
       assertEquals(server.transport, transport);

@@ -24,10 +24,12 @@ import {
 } from "../../lib/wire/classic.ts";
 import { encodeFrame } from "../../lib/wire/frame.ts";
 import {
+  ENTRY_HEADER_SIZE_MAX,
   GATHER_SIZE_MAX,
   HEADER_SIZE_MAX,
   MAGIC,
   MESSAGES,
+  NONCE_SIZE,
   OPERATION_SIZE_MAX,
   PREFIX_SIZE,
   PROTOCOL_VERSION,
@@ -46,9 +48,12 @@ import {
   REPLY_SIZE,
   WRITE_REQUEST_SIZE,
 } from "../../lib/wire/templates.ts";
+import { ENTRY_MS_MAX } from "../../lib/node/common/door.ts";
 import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/exchange_pool.ts";
-import { ATTACHED_COUNT_MAX } from "../../lib/node/simple/simple_connection.ts";
 import { CALL_MS_MAX } from "../../lib/node/simple/cluster_source.ts";
+import { ATTACHED_COUNT_MAX } from "../../lib/node/simple/simple_connection.ts";
+import { exchangeOf } from "../../lib/wire/proof.ts";
+import { RECORD_PREFIX_SIZE, RECORD_SIZE_MAX, Sealer, TAG_SIZE } from "../../lib/wire/seal.ts";
 import { SHMID_DS_SIZE, SIMPLE_DATA_SIZE_MAX, SIMPLE_REPLY_SIZE, SIMPLE_REQUEST_SIZE } from "../../lib/wire/simple.ts";
 import { ROOT } from "../task.ts";
 import { dumpFrame, dumpParts } from "./frames.ts";
@@ -88,6 +93,11 @@ const LIMITS: readonly Limit[] = [
   limit({ GATHER_SIZE_MAX }, size, "wire/messages.ts", "changed bytes in one `gathered`"),
   limit({ TABLE_SIZE_MAX }, size, "wire/messages.ts", "a table of segments in one payload"),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
+  limit({ NONCE_SIZE }, size, "wire/messages.ts", "the random bytes of a `hello` and of a `challenge`"),
+  limit({ ENTRY_HEADER_SIZE_MAX }, size, "wire/messages.ts", "the header of `hello` and of `prove`"),
+  limit({ ENTRY_MS_MAX }, time, "node/common/door.ts", "to come in"),
+  limit({ RECORD_SIZE_MAX }, size, "wire/seal.ts", "the body of a sealed record"),
+  limit({ TAG_SIZE }, size, "wire/seal.ts", "a record's tag"),
   limit({ CLASSIC_REQUEST_SIZE }, size, "wire/classic.ts", "a classic read, and a classic write without its data"),
   limit({ GREETING_PREFIX_SIZE }, size, "wire/classic.ts", "the two words before a greeting's list"),
   limit({ GREETING_SIZE_MAX }, size, "wire/classic.ts", "the longest list a native client skips"),
@@ -202,6 +212,7 @@ function template(frameSize: number, payload: Uint8Array, put: (view: DataView) 
 }
 
 const NOTHING = new Uint8Array(0);
+const SECRET = "0123456789abcdef0123456789abcdef";
 
 /** The frames of the worked example, in the order in which they are sent. */
 export const EXAMPLE_FRAMES = {
@@ -210,6 +221,8 @@ export const EXAMPLE_FRAMES = {
     versionMax: PROTOCOL_VERSION,
     software: "dsm",
     token: NOTHING,
+    nonce: NOTHING,
+    uid: 1000,
   }),
   welcome: encodeFrame("welcome", { ...ENVELOPE, epoch: 1 }, {
     version: PROTOCOL_VERSION,
@@ -224,6 +237,30 @@ export const EXAMPLE_FRAMES = {
   compactRead: encodeFrame("read", { id: 2, incarnation: 0, epoch: 1 }, { offset: OFFSET, size: TEXT.length }),
   error: encodeFrame("error", { id: 3, incarnation: 0, epoch: 1 }, { code: "EINVAL", message: "why it was refused" }),
 } as const;
+
+/** A conversation that begins with a challenge. */
+const PROVED_HELLO = encodeFrame("hello", ENVELOPE, {
+  versionMin: PROTOCOL_VERSION,
+  versionMax: PROTOCOL_VERSION,
+  software: "dsm",
+  token: NOTHING,
+  nonce: Uint8Array.from({ length: NONCE_SIZE }, (_, i) => i),
+  uid: 1000,
+});
+const CHALLENGE = encodeFrame("challenge", ENVELOPE, {
+  nonce: Uint8Array.from({ length: NONCE_SIZE }, (_, i) => 255 - i),
+  role: "server",
+});
+const EXCHANGE = exchangeOf(new TextEncoder().encode(SECRET), PROVED_HELLO, CHALLENGE);
+
+function record(): string {
+  const bytes = new Sealer(EXCHANGE.toClientKey).seal(EXAMPLE_FRAMES.welcome);
+  return dumpParts(bytes, [
+    [RECORD_PREFIX_SIZE, `the body has ${EXAMPLE_FRAMES.welcome.length} bytes`],
+    [EXAMPLE_FRAMES.welcome.length, "the body: the welcome above"],
+    [TAG_SIZE, "the tag of record 0"],
+  ]);
+}
 
 function classicRequest(letter: number, data: Uint8Array): string {
   const bytes = new Uint8Array(CLASSIC_REQUEST_SIZE + data.length);
@@ -285,6 +322,11 @@ async function insertions(): Promise<Map<string, string>> {
     ["CLASSIC_QUIT", hex(CLASSIC_QUIT)],
     ["EXAMPLE_HELLO", fenced(dumpFrame("hello", frames.hello))],
     ["EXAMPLE_WELCOME", fenced(dumpFrame("welcome", frames.welcome))],
+    ["EXAMPLE_SECRET", SECRET],
+    ["EXAMPLE_PROVED_HELLO", fenced(dumpFrame("hello", PROVED_HELLO))],
+    ["EXAMPLE_CHALLENGE", fenced(dumpFrame("challenge", CHALLENGE))],
+    ["EXAMPLE_PROVE", fenced(dumpFrame("prove", encodeFrame("prove", ENVELOPE, { proof: EXCHANGE.proof })))],
+    ["EXAMPLE_RECORD", fenced(record())],
     ["EXAMPLE_WRITE", fenced(dumpFrame("write", frames.write))],
     ["EXAMPLE_WRITE_REPLY", fenced(dumpFrame("writeReply", frames.writeReply))],
     ["EXAMPLE_READ", fenced(dumpFrame("read", frames.read))],

@@ -10,8 +10,11 @@ import type { ConfiguredServer } from "../../config/config_file.ts";
 import { Space } from "../../config/space.ts";
 import { DEFAULT_LIMITS } from "../../ipc/segments/limits.ts";
 import type { Limits } from "../../ipc/segments/limits.ts";
+import { NO_CREDENTIALS } from "../../net/credentials.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { findCheckpoint } from "../../checkpoint/store.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
+import type { DenoListener } from "../../net/deno_transport.ts";
 import { STALL_MS_MAX } from "../../net/transport.ts";
 import { numericHost } from "../../sys/sockets.ts";
 import type { GreetedServer } from "../../wire/classic.ts";
@@ -19,6 +22,8 @@ import { meetEpoch } from "../../wire/epoch.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { ConfigService } from "./config_service.ts";
 import { listenDeno } from "../common/deno_listener.ts";
+import { defaultDoor } from "../common/door.ts";
+import type { Listening } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { stateDirectory } from "../common/state_directory.ts";
 import { SegmentKeeper } from "./segment_keeper.ts";
@@ -30,7 +35,7 @@ import { TableService } from "./table_service.ts";
 import { Zeroing } from "./zeroing.ts";
 
 /** What a config server is to be. */
-export interface ConfigServerRequest {
+export interface ConfigServerRequest extends Partial<Listening> {
   /** Name of the file. */
   readonly file: string;
   /** Where to listen. */
@@ -48,6 +53,8 @@ export interface ConfigServerRequest {
   readonly lowWaterMark?: number;
   /** Limits on segments other than Linux's. */
   readonly limits?: Partial<Limits>;
+  /** What it shows to its servers. */
+  readonly credentials?: Credentials;
 }
 
 /** Reads and parses a config file. @throws ConfigError, also when there is no such file. */
@@ -78,6 +85,7 @@ export class ConfigServer {
   readonly #transport: DenoTransport;
   readonly #keeper: SegmentKeeper;
   readonly #zeroing: Zeroing;
+  readonly #credentials: Credentials;
   /** The highest epoch this process has seen. */
   readonly epoch: EpochWord = { incarnation: 0, epoch: 0 };
   #servers: ConfiguredServer[] = [];
@@ -85,19 +93,21 @@ export class ConfigServer {
   #greeted: GreetedServer[] = [];
   #space: Space = new Space(0, []);
 
-  private constructor(request: ConfigServerRequest, listener: Deno.TcpListener, state: SegmentState, log: LogSink) {
+  private constructor(request: ConfigServerRequest, listener: DenoListener, state: SegmentState, log: LogSink) {
     this.#file = request.file;
     this.#log = log;
-    this.host = listener.addr.hostname;
-    this.port = listener.addr.port;
-    this.#zeroing = new Zeroing(this.epoch);
+    const { hostname, port } = listener.addr as Deno.NetAddr;
+    this.host = hostname;
+    this.port = port;
+    this.#credentials = request.credentials ?? NO_CREDENTIALS;
+    this.#zeroing = new Zeroing(this.epoch, this.#credentials);
     this.#keeper = new SegmentKeeper(state, (space, range) => this.#zeroing.zero(space, range), {
       lowWaterMark: request.lowWaterMark ?? 0,
       limits: { ...DEFAULT_LIMITS, ...request.limits },
     }, log);
-    const segments = new SegmentService(this.#keeper, { host: this.host, port: this.port }, log);
-    const table = new TableService(this.#keeper, new TablePicture(this.epoch, () => this.#keeper.table), segments, log);
-    const service = new ConfigService(this, this.#keeper, segments, table);
+    const segments = new SegmentService(this.#keeper, log);
+    const table = new TableService(this.#keeper, new TablePicture(this.epoch, () => this.#keeper.table), log);
+    const service = new ConfigService(this, this.#keeper, segments, table, request.door ?? defaultDoor(), log);
     this.#transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, { stallMsMax: STALL_MS_MAX });
   }
 
@@ -111,7 +121,7 @@ export class ConfigServer {
     const servers = await readConfig(request.file);
     const { restore } = request;
     const checkpoint = restore === undefined ? undefined : await findCheckpoint(restore.directory, restore.name);
-    const listener = listenDeno(await numericHost(request.host), request.port);
+    const listener = listenDeno(await numericHost(request.host), request.port, request.tls);
     let state: SegmentState | undefined;
     let server: ConfigServer;
     try {
@@ -150,7 +160,7 @@ export class ConfigServer {
     this.#servers = servers;
     for (const server of added) {
       this.#watches.push(
-        new ServerWatch(server, this, () => this.#life(), () => this.#layOut(), this.#log),
+        new ServerWatch(server, this, this.#credentials, () => this.#life(), () => this.#layOut(), this.#log),
       );
     }
     this.#layOut();

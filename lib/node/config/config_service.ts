@@ -1,15 +1,16 @@
 /**
  * What a config server does with the bytes that reach its port.
  *
- *   - Who connects from this host is greeted at once in the classic way. A native client has sent its hello by then or
- *     does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original did.
+ *   - Nobody is served before the door has let him in: see common/door.ts.
+ *   - Who is let in without a proof, so from this host, is greeted at once in the classic way. A native client has sent its
+ *     hello by then or does so within HELLO_MS_MAX; whoever stays silent has read the list and is let go, as the original
+ *     did.
  *   - From beyond this host nothing is said first.
  *   - A call on segments or on their table may have to wait: until it is answered its connection is not read, and nobody
  *     else waits.
  *   - The next epoch is moved to before anything is served. Of one beyond it only the servers are believed, which are asked
  *     at once; meanwhile nothing that reads or changes the table is served to who has met it.
  */
-import { nowMs } from "../../base/clock.ts";
 import { ProtocolError } from "../../base/errors.ts";
 import type { Space } from "../../config/space.ts";
 import type { Link, Service } from "../../net/transport.ts";
@@ -21,8 +22,10 @@ import { encodeFrame } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
-import { isLoopback } from "../common/loopback.ts";
-import { acceptHello, startsNative } from "../common/native_hello.ts";
+import { Door, ENTRY_MS_MAX } from "../common/door.ts";
+import type { DoorSettings, Guest, Visit } from "../common/door.ts";
+import type { LogSink } from "../common/log_sink.ts";
+import { startsNative } from "../common/native_hello.ts";
 import { putBytes, putPayload } from "../common/native_reply.ts";
 import { takePlainRequests } from "../common/plain_requests.ts";
 import { Sessions } from "../common/sessions.ts";
@@ -48,12 +51,18 @@ export interface ConfigSource {
   askServers(): void;
 }
 
+type Hello = Header & { readonly name: "hello" };
 type ConfigSession = Session<Promise<Answer | undefined>>;
 
 class Conversation {
-  dialect: "unknown" | "native" = "unknown";
   session: ConfigSession | undefined;
-  readonly dueMs = nowMs() + HELLO_MS_MAX;
+  guest: Guest | undefined;
+  visit: Visit | undefined;
+
+  /** @param visit with which it begins. */
+  constructor(visit: Visit) {
+    this.visit = visit;
+  }
 }
 
 /** A config server's side of every connection. */
@@ -63,13 +72,21 @@ export class ConfigService implements Service {
   readonly #segments: SegmentService;
   readonly #table: TableService;
   readonly #sessions = new Sessions<Promise<Answer | undefined>>();
-  readonly #silent = new Set<Link>();
+  readonly #door: Door;
 
   /**
    * @param source asked anew for every answer. @param keeper told of sessions. @param segments answers the calls.
-   * @param table answers what concerns all segments at once.
+   * @param table answers what concerns all segments at once. @param door who comes in.
    */
-  constructor(source: ConfigSource, keeper: SegmentKeeper, segments: SegmentService, table: TableService) {
+  constructor(
+    source: ConfigSource,
+    keeper: SegmentKeeper,
+    segments: SegmentService,
+    table: TableService,
+    door: DoorSettings,
+    log: LogSink,
+  ) {
+    this.#door = new Door(door, "config", log);
     this.#source = source;
     this.#keeper = keeper;
     this.#segments = segments;
@@ -78,16 +95,18 @@ export class ConfigService implements Service {
 
   /** See {@linkcode Service}. */
   opened(link: Link): void {
-    link.state = new Conversation();
-    this.#silent.add(link);
-    if (isLoopback(link.peer.host)) putBytes(link, encodeGreeting(this.#source.greeted));
+    const visit = this.#door.opened(link, ENTRY_MS_MAX);
+    link.state = new Conversation(visit);
+    if (!this.#door.admits(visit, "classic")) return;
+    putBytes(link, encodeGreeting(this.#source.greeted));
+    this.#door.expect(visit, HELLO_MS_MAX);
   }
 
   /** See {@linkcode Service}. */
   closed(link: Link): void {
-    this.#silent.delete(link);
+    const { session, visit } = link.state as Conversation;
+    if (visit) this.#door.closed(visit);
     this.#keeper.letGo(link);
-    const { session } = link.state as Conversation;
     if (session && this.#sessions.end(session, link)) this.#keeper.endSession(session.token);
   }
 
@@ -101,11 +120,9 @@ export class ConfigService implements Service {
   ): number {
     const talk = link.state as Conversation;
     let at = start;
-    if (talk.dialect === "unknown") {
-      if (!startsNative(bytes.subarray(start, size))) return start;
-      talk.dialect = "native";
-      this.#silent.delete(link);
-      at += MAGIC.length;
+    if (talk.visit) {
+      at = this.#enter(link, talk, talk.visit, bytes, view, start, size);
+      if (talk.visit) return at;
     }
     const serve = (header: Header, payload: Uint8Array<ArrayBuffer>): boolean => {
       return this.#serve(link, talk, header, payload);
@@ -113,16 +130,47 @@ export class ConfigService implements Service {
     return takePlainRequests(link, bytes, view, at, size, serve, "restoreTable");
   }
 
+  #enter(
+    link: Link,
+    talk: Conversation,
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    size: number,
+  ): number {
+    let at = start;
+    if (!visit.dialect) {
+      if (!startsNative(bytes.subarray(start, size))) return start;
+      visit.dialect = "native";
+      this.#door.begun(visit);
+      at += MAGIC.length;
+    }
+    at = this.#door.enterNative(visit, bytes, view, at, size);
+    if (!visit.guest || !visit.hello) return at;
+    talk.visit = undefined;
+    talk.guest = visit.guest;
+    this.#meet(visit.hello);
+    this.#welcome(link, talk, visit.hello, visit.version);
+    return at;
+  }
+
   /** Returns whether the next request may be served at once. */
   #serve(link: Link, talk: Conversation, header: Header, payload: Uint8Array<ArrayBuffer>): boolean {
+    const { session, guest } = talk;
+    if (header.name === "hello" || !session || !guest) throw new ProtocolError("a second hello");
     const isAhead = this.#meet(header) === "ahead";
-    if (header.name === "hello") this.#welcome(link, talk, header);
-    else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
-    else if (header.name === "actFor") this.#put(link, header.id, this.#segments.actFor(link, header.fields.uid));
-    else if (isSegmentCall(header) || isTableRequest(header)) {
-      if (isAhead) this.#refuseAhead(link, header);
-      else return this.#serveLater(link, talk.session, header, payload);
-    } else this.#answer(link, header);
+    if (header.name === "actFor") this.#put(link, header.id, this.#segments.actFor(link, guest, header.fields.uid));
+    else if (!isSegmentCall(header) && !isTableRequest(header)) this.#answer(link, header);
+    else if (isAhead) this.#refuseAhead(link, header);
+    else {
+      link.pause();
+      const served = isSegmentCall(header)
+        ? this.#call(link, guest, session, header)
+        : this.#serveTable(link, guest, session, header, payload);
+      served.finally(() => link.resume());
+      return false;
+    }
     return true;
   }
 
@@ -139,27 +187,10 @@ export class ConfigService implements Service {
     this.#reply(link, id, "error", { code: "ESTALE", message });
   }
 
-  #serveLater(
-    link: Link,
-    session: ConfigSession,
-    header: SegmentCall | TableRequest,
-    payload: Uint8Array<ArrayBuffer>,
-  ): false {
-    link.pause();
-    const served = isSegmentCall(header)
-      ? this.#call(link, session, header)
-      : this.#serveTable(link, session, header, payload);
-    served.finally(() => link.resume());
-    return false;
-  }
-
-  #welcome(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "hello" }): void {
-    if (talk.session) throw new ProtocolError("a second hello");
-    const version = acceptHello(fields);
+  #welcome(link: Link, talk: Conversation, { id, fields }: Hello, version: number): void {
     const token = fields.token.toHex();
     const resumed = this.#sessions.resume(token, link);
     talk.session = resumed?.session ?? this.#sessions.begin(link, this.#keeper.takeUp(token) ? token : undefined);
-    putBytes(link, MAGIC);
     this.#reply(link, id, "welcome", {
       version,
       role: "config",
@@ -172,8 +203,8 @@ export class ConfigService implements Service {
     resumed.left.close();
   }
 
-  async #call(link: Link, session: ConfigSession, call: SegmentCall): Promise<void> {
-    const answer = await this.#segments.answer(link, session, call);
+  async #call(link: Link, guest: Guest, session: ConfigSession, call: SegmentCall): Promise<void> {
+    const answer = await this.#segments.answer(guest, session, call);
     if (!answer || session.isOver) return;
     this.#put(link, call.id, answer);
     link.flush();
@@ -185,11 +216,12 @@ export class ConfigService implements Service {
 
   async #serveTable(
     link: Link,
+    guest: Guest,
     session: ConfigSession,
     request: TableRequest,
     payload: Uint8Array<ArrayBuffer>,
   ): Promise<void> {
-    const answer = await this.#table.answer(link, request, payload);
+    const answer = await this.#table.answer(link, guest, request, payload);
     if (session.isOver) return this.#keeper.letGo(link);
     this.#replyTable(link, request.id, answer);
     // who had something attached learns by the end of his session that it is no more
@@ -225,15 +257,11 @@ export class ConfigService implements Service {
 
   /** See {@linkcode Service}. */
   nextTickMs(): number {
-    let next = Infinity;
-    const now = nowMs();
-    for (const link of this.#silent) next = Math.min(next, Math.max(0, (link.state as Conversation).dueMs - now));
-    return next;
+    return this.#door.nextTickMs();
   }
 
   /** See {@linkcode Service}. */
   tick(): void {
-    const now = nowMs();
-    for (const link of [...this.#silent]) if ((link.state as Conversation).dueMs <= now) link.close();
+    this.#door.tick();
   }
 }

@@ -1,9 +1,9 @@
 /**
  * System V's calls as they come over the wire: who calls, what is answered.
  *
- *   - Who calls from this host is whom the kernel names; from beyond it everybody is nobody. The pid is what he says.
- *   - Root and this server's own user may act for others (memory servers do, for clients of the simple dialect). Who is
- *     refused that is refused everything after it, so that no call is carried out for the wrong one.
+ *   - Who calls is whom the door has let in; his groups are those that this host's files give him. The pid is what he says.
+ *   - Who governs may act for others (memory servers do, for clients of the simple dialect). Who is refused that is refused
+ *     everything after it, so that no call is carried out for the wrong one.
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
@@ -14,9 +14,10 @@ import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
+import { mayGovern } from "../common/door.ts";
+import type { Guest } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import { NOBODY_UID, uidOfPeer } from "../common/peer_uid.ts";
-import type { End } from "../common/peer_uid.ts";
+import { NOBODY_UID } from "../common/peer_uid.ts";
 import type { Session } from "../common/sessions.ts";
 import { toShmctlReply } from "../common/shmctl_reply.ts";
 import { groupsOf } from "../common/user_groups.ts";
@@ -44,7 +45,7 @@ export function errorAnswer(error: unknown): { readonly name: "error"; readonly 
   return { name: "error", fields: { code, message: error.message } };
 }
 
-/** Who calls over a link: whom the kernel names, or for whom he acts. */
+/** Who calls: whom the door has let in, or for whom he acts. */
 export interface User extends Omit<Principal, "pid"> {
   /** His pid, where it is not to be believed: nobody knows it of whom somebody else acts for. */
   readonly pid?: number;
@@ -58,30 +59,28 @@ const NOT_FOR_OTHERS: Answer = {
   name: "error",
   fields: {
     code: "EPERM",
-    message: "only root and the user the config server runs as act for others, from its host and before any other call",
+    message:
+      "only root and the user the config server runs as, or who has proved the secret, act for others, and before any other call",
   },
 };
 
 /** See the head of this file. */
 export class SegmentService {
   readonly #keeper: SegmentKeeper;
-  readonly #server: End;
   readonly #log: LogSink;
-  readonly #users = new WeakMap<Link, User>();
+  readonly #users = new WeakMap<Guest, User>();
 
-  /** @param server where this config server listens. */
-  constructor(keeper: SegmentKeeper, server: End, log: LogSink) {
+  /** @param keeper of the table. */
+  constructor(keeper: SegmentKeeper, log: LogSink) {
     this.#keeper = keeper;
-    this.#server = server;
     this.#log = log;
   }
 
-  /** The answer to a call that came over `link`; undefined when its session has ended meanwhile. */
-  answer(link: Link, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
+  /** The answer to a call of `guest`; undefined when its session has ended meanwhile. */
+  answer(guest: Guest, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
     const known = session.answered(call.id);
     if (known) return known;
-    // looked up now: later the peer may have closed its end, and be nobody
-    const user = this.userOf(link);
+    const user = this.#userOf(guest);
     if (user.isRefused) return Promise.resolve(NOT_FOR_OTHERS);
     const answer = this.#answer({ pid: call.fields.pid, ...user }, session, call);
     if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
@@ -129,29 +128,21 @@ export class SegmentService {
     }
   }
 
-  /** From now on the calls over `link`, which has made none yet, are user `uid`'s. */
-  actFor(link: Link, uid: number): Answer {
-    const known = this.#users.get(link);
+  /** From now on the calls of `guest`, who has made none yet, are user `uid`'s. */
+  actFor(link: Link, guest: Guest, uid: number): Answer {
+    const known = this.#users.get(guest);
     if (known?.pid === 0 && known.uid === uid) return { name: "done", fields: {} };
-    const { uid: own } = this.userOf(link);
-    const mayAct = !known && (own === 0 || own === Deno.uid());
-    this.#users.set(link, mayAct ? { uid, ...groupsOf(uid), pid: 0 } : { ...NOBODY, isRefused: true });
+    const mayAct = !known && mayGovern(guest, Deno.uid() ?? undefined);
+    this.#users.set(guest, mayAct ? { uid, ...groupsOf(uid), pid: 0 } : { ...NOBODY, isRefused: true });
     if (mayAct) return { name: "done", fields: {} };
     this.#log("warn", `${peerName(link.peer)} may not act for user ${uid}`);
     return NOT_FOR_OTHERS;
   }
 
-  /** Who is at the other end of `link`. */
-  userOf(link: Link): User {
-    let user = this.#users.get(link);
-    if (!user) this.#users.set(link, user = this.#lookUp(link));
+  /** Looked up once per connection: so who is put into a group has it after he has connected again. */
+  #userOf(guest: Guest): User {
+    let user = this.#users.get(guest);
+    if (!user) this.#users.set(guest, user = { uid: guest.uid, ...groupsOf(guest.uid) });
     return user;
-  }
-
-  #lookUp({ peer }: Link): User {
-    const uid = uidOfPeer(peer, this.#server);
-    if (uid !== undefined) return { uid, ...groupsOf(uid) };
-    this.#log("warn", `${peerName(peer)} is nobody (uid ${NOBODY_UID}): the kernel does not say who is there`);
-    return NOBODY;
   }
 }

@@ -19,6 +19,7 @@ import type { ConfiguredServer } from "../../config/config_file.ts";
 import type { Place } from "../../config/space.ts";
 import { placeName } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields } from "../../wire/messages.ts";
 import type { LogSink } from "../common/log_sink.ts";
@@ -66,6 +67,7 @@ export class ServerWatch {
   constructor(
     server: ConfiguredServer,
     watcher: Watcher,
+    credentials: Credentials,
     life: () => Readonly<EpochWord> | undefined,
     changed: () => void,
     log: LogSink,
@@ -82,7 +84,7 @@ export class ServerWatch {
     this.#changed = changed;
     this.#log = log;
     this.#watcher = watcher;
-    this.#channel = new Channel(server.host, server.port, watcher.epoch);
+    this.#channel = new Channel(server.host, server.port, watcher.epoch, credentials);
     this.#ended = this.#beat();
   }
 

@@ -1,8 +1,8 @@
 /**
  * Requests on the table of segments as a whole: a checkpoint's copy of it, and its restoring.
  *
- *   - Anybody may have the copy: SHM_STAT_ANY tells as much. To hold or restore is for uid 0 and for whom this process runs
- *     as, who has the file anyway.
+ *   - Anybody may have the copy: SHM_STAT_ANY tells as much. To hold or restore is for who governs (see common/door.ts): root
+ *     and whom this process runs as, who have the file anyway, and who has proved the secret.
  *   - Who holds is the connection: with it the hold ends.
  */
 import { SystemError } from "../../base/errors.ts";
@@ -10,11 +10,12 @@ import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
 import type { MessageName } from "../../wire/messages.ts";
+import { mayGovern } from "../common/door.ts";
+import type { Guest } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { decodeTable, encodeTable } from "../common/table_payload.ts";
 import type { SegmentKeeper } from "./segment_keeper.ts";
 import { errorAnswer } from "./segment_service.ts";
-import type { SegmentService } from "./segment_service.ts";
 import type { TablePicture } from "./table_picture.ts";
 
 const REQUESTS = ["segmentTable", "holdTable", "restoreTable"] as const;
@@ -45,24 +46,17 @@ const DONE: TableAnswer = { name: "done", fields: {} };
 export class TableService {
   readonly #keeper: SegmentKeeper;
   readonly #picture: TablePicture;
-  readonly #callers: Pick<SegmentService, "userOf">;
   readonly #log: LogSink;
 
-  /** @param callers knows who is at the other end. */
-  constructor(
-    keeper: SegmentKeeper,
-    picture: TablePicture,
-    callers: Pick<SegmentService, "userOf">,
-    log: LogSink,
-  ) {
+  /** @param keeper of the table. @param picture of it at the latest cut. */
+  constructor(keeper: SegmentKeeper, picture: TablePicture, log: LogSink) {
     this.#keeper = keeper;
     this.#picture = picture;
-    this.#callers = callers;
     this.#log = log;
   }
 
-  /** The answer to a request that came over `link`, with its payload. */
-  async answer(link: Link, request: TableRequest, payload: Uint8Array): Promise<TableAnswer> {
+  /** The answer to a request of `guest` that came over `link`, with its payload. */
+  async answer(link: Link, guest: Guest, request: TableRequest, payload: Uint8Array): Promise<TableAnswer> {
     try {
       switch (request.name) {
         case "segmentTable":
@@ -72,11 +66,11 @@ export class TableService {
             payload: encodeTable(this.#picture.at(request.fields.epoch)),
           };
         case "holdTable":
-          this.#requireMaster(link, "holdTable");
+          requireMaster(guest, "holdTable");
           await this.#keeper.hold(link);
           return DONE;
         case "restoreTable":
-          this.#requireMaster(link, "restoreTable");
+          requireMaster(guest, "restoreTable");
           return this.#restore(link, payload);
       }
     } catch (error) {
@@ -94,14 +88,14 @@ export class TableService {
     );
     return { ...DONE, ended };
   }
+}
 
-  #requireMaster(link: Link, call: string): void {
-    const { uid } = this.#callers.userOf(link);
-    if (uid === 0 || uid === Deno.uid()) return;
-    throw new SystemError(
-      call,
-      "EPERM",
-      `uid ${uid} may not restore the table of segments: EPERM; that is for uid 0 and uid ${Deno.uid()}, on this host`,
-    );
-  }
+function requireMaster(guest: Guest, call: string): void {
+  if (mayGovern(guest, Deno.uid() ?? undefined)) return;
+  throw new SystemError(
+    call,
+    "EPERM",
+    `uid ${guest.uid} may not restore the table of segments: EPERM; that is for uid 0 and uid ${Deno.uid()} on this host, ` +
+      `and for who has the secret`,
+  );
 }

@@ -10,6 +10,8 @@ import { formatEndpoint } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import type { TableRows } from "../../ipc/segments/segment_rows.ts";
 import { Channel } from "../../net/channel.ts";
+import { NO_CREDENTIALS } from "../../net/credentials.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { encodeTable } from "../common/table_payload.ts";
 
 /** How long it may take until nothing is being made or zeroed: more than a segment that failed is kept. */
@@ -33,11 +35,11 @@ export class HeldTable implements AsyncDisposable {
   /**
    * Keeps everybody's calls from the table until it is replaced or let go.
    *
-   * @param config where the config server is.
-   * @throws SystemError EPERM: only uid 0 and the server's own may; EBUSY: somebody else does; TimeoutError, PeerLostError.
+   * @param config where the config server is; @param credentials shown to it.
+   * @throws SystemError EPERM: only who governs it may; EBUSY: somebody else does; TimeoutError, PeerLostError.
    */
-  static async hold(config: Endpoint): Promise<HeldTable> {
-    const held = new HeldTable(new Channel(config.host, config.port, { incarnation: 0, epoch: 0 }));
+  static async hold(config: Endpoint, credentials: Credentials = NO_CREDENTIALS): Promise<HeldTable> {
+    const held = new HeldTable(new Channel(config.host, config.port, { incarnation: 0, epoch: 0 }, credentials));
     try {
       await held.#config.request("holdTable", {}, false, { timeoutMs: HOLD_MS_MAX });
       return held;

@@ -10,6 +10,7 @@ import type { Place } from "../../config/space.ts";
 import { requirePictureRows } from "../../ipc/segments/segment_rows.ts";
 import type { TableRows } from "../../ipc/segments/segment_rows.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { decodeTable } from "../common/table_payload.ts";
 import { LoggerLink } from "./logger_link.ts";
@@ -31,12 +32,14 @@ export interface LoggedPlace {
 export class Loggers implements AsyncDisposable {
   readonly #config: Channel;
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #links = new Map<string, LoggerLink>();
 
-  /** @param config where the config server is; @param epoch of this process. */
-  constructor(config: Endpoint, epoch: EpochWord) {
-    this.#config = new Channel(config.host, config.port, epoch);
+  /** @param config where the config server is; @param epoch of this process; @param credentials shown to all of them. */
+  constructor(config: Endpoint, epoch: EpochWord, credentials: Credentials) {
+    this.#config = new Channel(config.host, config.port, epoch, credentials);
     this.#epoch = epoch;
+    this.#credentials = credentials;
   }
 
   /** The servers as the config server has them now. @throws PeerLostError, TimeoutError, SystemError EPROTO. */
@@ -77,7 +80,7 @@ export class Loggers implements AsyncDisposable {
     const name = placeName(place);
     const known = this.#links.get(name);
     if (known) return known;
-    const link = new LoggerLink(place, this.#epoch);
+    const link = new LoggerLink(place, this.#epoch, this.#credentials);
     this.#links.set(name, link);
     return link;
   }

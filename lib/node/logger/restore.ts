@@ -17,6 +17,7 @@ import { SpaceReader } from "../../checkpoint/space_reader.ts";
 import type { Checkpoint } from "../../checkpoint/store.ts";
 import type { VerifyOptions } from "../../checkpoint/verify.ts";
 import type { Cluster } from "../cluster/cluster.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { HeldTable } from "./held_table.ts";
 
 /** How much is made zero at once: while it lasts, all blocks of it are held. */
@@ -35,7 +36,8 @@ export interface Restored {
 }
 
 /**
- * Makes the space of `cluster`, and the table of its config server at `config`, what `checkpoint` has.
+ * Makes the space of `cluster`, and the table of its config server at `config`, what `checkpoint` has. `credentials` are
+ * shown to that server.
  *
  * @throws PeerLostError naming the servers that do not answer, CheckpointError when the space is too small, SystemError EPERM,
  * EBUSY when the table may not be had: nothing was written then. Later: as Cluster.write and SpaceReader.extents, and the
@@ -44,6 +46,7 @@ export interface Restored {
 export async function restore(
   cluster: Cluster,
   config: Endpoint,
+  credentials: Credentials,
   checkpoint: Checkpoint,
   { onProgress, signal }: VerifyOptions = {},
 ): Promise<Restored> {
@@ -59,7 +62,7 @@ export async function restore(
     );
   }
   requireFitting(checkpoint, size);
-  await using held = await HeldTable.hold(config);
+  await using held = await HeldTable.hold(config, credentials);
   const options = { signal: AbortSignal.any([held.lost, ...signal === undefined ? [] : [signal]]) };
   const zero = async (start: number, end: number): Promise<void> => {
     for (let address = start; address < end; address += FILL_SIZE_MAX) {

@@ -1,17 +1,17 @@
 /** Answers what is not about the region's bytes: hello, and questions about the server itself. */
 import { nowMs } from "../../base/clock.ts";
 import type { Endpoint } from "../../base/units.ts";
+import { isLoopback } from "../../base/loopback.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
 import type { Region } from "../../memory/region.ts";
 import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
-import { isLoopback } from "../common/loopback.ts";
-import { acceptHello } from "../common/native_hello.ts";
-import { putBytes, putReply } from "../common/native_reply.ts";
+import { mayGovern } from "../common/door.ts";
+import type { DoorSettings, Guest } from "../common/door.ts";
+import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
 import type { MemoryHost } from "./memory_host.ts";
@@ -20,6 +20,8 @@ import type { MemoryHost } from "./memory_host.ts";
 export interface ServerAbout {
   /** Which transport serves. */
   readonly transport: string;
+  /** Who is let in. */
+  readonly door: DoorSettings;
   /** Whether programs on this host may attach the region. */
   readonly isAttachable: boolean;
   /** Whether it has a table of segments of its own, and belongs to no cluster. */
@@ -54,18 +56,12 @@ export class ControlServer {
     this.#traffic = traffic;
   }
 
-  /**
-   * Answers a hello: begins a session, or resumes the one whose token it carries.
-   *
-   * @throws ProtocolError when no version is spoken by both.
-   */
-  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session<bigint> {
-    const version = acceptHello(header.fields);
+  /** Answers the hello of one that was let in: begins a session, or resumes the one whose token it carries. */
+  serveHello(link: Link, header: Header & { readonly name: "hello" }, version: number): Session<bigint> {
     const resumed = header.fields.token.length > 0
       ? this.#sessions.resume(header.fields.token.toHex(), link)
       : undefined;
     const session = resumed?.session ?? this.#sessions.begin(link);
-    putBytes(link, MAGIC);
     putReply(link, this.#region, header.id, "welcome", {
       version,
       role: "server",
@@ -84,8 +80,8 @@ export class ControlServer {
     this.#sessions.end(session, link);
   }
 
-  /** Answers a question. @param uid whose process asks. */
-  serve(link: Link, header: Header, uid: number): void {
+  /** Answers a question of `guest`. */
+  serve(link: Link, header: Header, guest: Guest): void {
     switch (header.name) {
       case "ping":
         return putReply(link, this.#region, header.id, "pong", {});
@@ -94,7 +90,7 @@ export class ControlServer {
       case "join":
         return this.#join(link, header);
       case "adopt":
-        return this.#adopt(link, header, uid);
+        return this.#adopt(link, header, guest);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -120,12 +116,12 @@ export class ControlServer {
     });
   }
 
-  #adopt(link: Link, { id, fields }: Header & { readonly name: "adopt" }, uid: number): void {
+  #adopt(link: Link, { id, fields }: Header & { readonly name: "adopt" }, guest: Guest): void {
     if (this.#about.isStandalone) return this.#refuseCluster(link, id);
-    if (!mayGovern(uid)) {
+    if (!mayGovern(guest, this.#about.door.ownUid)) {
       return putReply(link, this.#region, id, "error", {
         code: "EPERM",
-        message: `only root and the user this server runs as may take it over, not user ${uid}`,
+        message: `only root and the user this server runs as may take it over, not user ${guest.uid}`,
       });
     }
     const { host } = link.peer;
@@ -165,9 +161,4 @@ export class ControlServer {
       uptimeMs: Math.round(nowMs() - this.#startedMs),
     };
   }
-}
-
-/** Whether user `uid` may say which cluster this server belongs to. */
-function mayGovern(uid: number): boolean {
-  return uid === 0 || uid === Deno.uid();
 }

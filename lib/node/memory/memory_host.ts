@@ -1,6 +1,7 @@
 /** What serves a region needs from the process it runs in, and how it is to behave. */
 import type { Endpoint } from "../../base/units.ts";
 import type { GuardPlan } from "../../memory/guards.ts";
+import type { DoorSettings } from "../common/door.ts";
 import type { Exchange } from "./exchange_pool.ts";
 
 /** The process, as the service sees it from whichever thread it is on. */
@@ -24,12 +25,12 @@ export interface MemoryHost {
 
 /** How the service is to behave. */
 export interface MemoryServiceOptions {
-  /** Where the server listens. */
-  readonly endpoint: Endpoint;
   /** Whether it has a table of segments of its own, and belongs to no cluster. */
   readonly isStandalone: boolean;
   /** Which transport carries it, for those who ask. */
   readonly transport: "epoll" | "deno";
   /** How long each operation keeps its guards, for a lecture hall; 0: not at all. */
   readonly holdMs: number;
+  /** Who is let in. */
+  readonly door: DoorSettings;
 }

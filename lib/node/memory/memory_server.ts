@@ -7,6 +7,7 @@
  *   - What is lost under a running server (its segment or set removed by somebody) ends it: `lost` resolves.
  */
 import { invariant } from "../../base/assert.ts";
+import { UsageError } from "../../base/errors.ts";
 import { formatEndpoint } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../../memory/open.ts";
@@ -18,6 +19,8 @@ import { Eventfd } from "../../sys/epoll.ts";
 import { IPC_PRIVATE } from "../../sys/shared_memory.ts";
 import { closeFd, listen, localAddress, numericHost } from "../../sys/sockets.ts";
 import { listenDeno } from "../common/deno_listener.ts";
+import { defaultDoor } from "../common/door.ts";
+import type { Listening as ListeningSettings } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import type { WorkerEvent, WorkerStart } from "./epoll_worker.ts";
 import { GuardWaiter } from "./guard_waiter.ts";
@@ -31,7 +34,7 @@ import type { ExchangeBytes, SimpleCalls, SimpleHome } from "./simple_calls.ts";
 export type TransportChoice = "auto" | "epoll" | "deno";
 
 /** What a memory server is to be. */
-export interface MemoryServerRequest extends RegionRequest {
+export interface MemoryServerRequest extends RegionRequest, Partial<ListeningSettings> {
   /** Where to listen. */
   readonly host: string;
   /** The port; 0 lets the kernel choose. */
@@ -186,6 +189,9 @@ async function withRegion<T>({ region, start }: Opened, use: () => T): Promise<T
 async function bind(request: MemoryServerRequest, log: LogSink): Promise<Listening> {
   const host = await numericHost(request.host);
   const isEpoll = request.transport === "epoll" || (request.transport === "auto" && Deno.build.os === "linux");
+  if (isEpoll && request.tls) {
+    throw new UsageError("TLS needs Deno's transport: add --transport deno, or leave --tls-cert and --tls-key out");
+  }
   return isEpoll ? bindEpoll(host, request, log) : bindDeno(host, request, log);
 }
 
@@ -205,7 +211,7 @@ function bindEpoll(host: string, request: MemoryServerRequest, log: LogSink): Li
           mailbox: Mailbox.memory(),
           eventfd: new Eventfd().fd,
           service: {
-            endpoint: { host, port: localAddress(listener).port },
+            door: request.door ?? defaultDoor(),
             isStandalone: simple.isStandalone,
             transport: "epoll",
             holdMs: request.holdMs,
@@ -285,7 +291,7 @@ function startWorker(
 }
 
 function bindDeno(host: string, request: MemoryServerRequest, log: LogSink): Listening {
-  const listener = listenDeno(host, request.port);
+  const listener = listenDeno(host, request.port, request.tls);
   return {
     kind: "deno",
     host,
@@ -299,7 +305,7 @@ function bindDeno(host: string, request: MemoryServerRequest, log: LogSink): Lis
         log,
         lost: () => onLost("its semaphore set was removed (ipcrm -s or -S)"),
       }, {
-        endpoint: { host, port: listener.addr.port },
+        door: request.door ?? defaultDoor(),
         isStandalone: simple.isStandalone,
         transport: "deno",
         holdMs: request.holdMs,

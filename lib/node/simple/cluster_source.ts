@@ -14,7 +14,10 @@ import type { Endpoint } from "../../base/units.ts";
 import type { NewOwnership } from "../../ipc/segments/calls.ts";
 import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { RequestOptions } from "../../net/request.ts";
+import { readCredentials } from "../common/credentials.ts";
+import type { CredentialFiles } from "../common/credentials.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import type { SimpleHome } from "../memory/simple_calls.ts";
 import { connect, epochOf } from "../cluster/cluster.ts";
@@ -31,6 +34,8 @@ export class ClusterSource implements SegmentSource {
   /** See {@linkcode SegmentSource}. */
   readonly isStandalone = false;
   readonly #home: SimpleHome;
+  readonly #files: CredentialFiles;
+  readonly #credentials: Credentials;
   readonly #log: LogSink;
   /** The clients for bytes, by config server. */
   readonly #spaces = new Map<string, Promise<Cluster>>();
@@ -38,9 +43,11 @@ export class ClusterSource implements SegmentSource {
   /** Where the config server listens; "" before one has come. */
   #config = "";
 
-  /** Knows of no cluster yet. */
-  constructor(home: SimpleHome, log: LogSink) {
+  /** Knows of no cluster yet. @param files what it proves itself with to config servers beyond this host. */
+  constructor(home: SimpleHome, files: CredentialFiles, log: LogSink) {
     this.#home = home;
+    this.#files = files;
+    this.#credentials = readCredentials(files);
     this.#log = log;
   }
 
@@ -61,13 +68,16 @@ export class ClusterSource implements SegmentSource {
         "this server has no table of segments: name it in the config.txt of a config server, or start it with --standalone",
       );
     }
-    return new ClusterCaller(config, await this.#spaceOf(config), uid, signal, this.#log);
+    return new ClusterCaller(config, await this.#spaceOf(config), this.#credentials, uid, signal, this.#log);
   }
 
   async #spaceOf(config: string): Promise<Cluster> {
     let space = this.#spaces.get(config);
     if (!space) {
-      this.#spaces.set(config, space = connect({ config, timeoutMs: CALL_MS_MAX, signal: this.#closing.signal }));
+      this.#spaces.set(
+        config,
+        space = connect({ ...this.#files, config, timeoutMs: CALL_MS_MAX, signal: this.#closing.signal }),
+      );
     }
     try {
       return await space;
@@ -99,10 +109,17 @@ class ClusterCaller implements SegmentCaller {
   readonly #calls: SegmentCalls;
   readonly #options: RequestOptions;
 
-  constructor(config: string, space: Cluster, uid: number, signal: AbortSignal, log: LogSink) {
+  constructor(
+    config: string,
+    space: Cluster,
+    credentials: Credentials,
+    uid: number,
+    signal: AbortSignal,
+    log: LogSink,
+  ) {
     const { host, port } = parseEndpoint(config);
     this.#options = { timeoutMs: CALL_MS_MAX, signal };
-    this.#channel = new Channel(host, port, epochOf(config));
+    this.#channel = new Channel(host, port, epochOf(config), credentials);
     this.#calls = new SegmentCalls(this.#channel, space);
     const connected = this.#channel.onConnected;
     this.#channel.onConnected = () => {
