@@ -44,9 +44,6 @@ export const PROGRAM: Program = {
   ],
 };
 
-/** The port that distributed_shm_server listens on when its command line names none. */
-const DISTRIBUTED_SHM_SERVER_PORT = "8080";
-
 /** Under each name of an ancestor: its command line as one of ours. */
 const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = new Map([
   ["config", (argv) => ["config", ...argv]],
@@ -55,10 +52,7 @@ const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = ne
   ["client", (argv) => ["client", ...argv]],
   ["registry", (argv) => ["registry", ...argv]],
   ["dsmexec", (argv) => ["exec", ...argv]],
-  ["distributed_shm_server", (argv) => {
-    const portGiven = /^\d+$/.test(argv[0] ?? "");
-    return ["server", ...portGiven ? [] : [DISTRIBUTED_SHM_SERVER_PORT], ...argv];
-  }],
+  ["distributed_shm_server", (argv) => ["server", "--standalone", ...argv]],
 ]);
 
 /** The names of older programs under which dsm takes a role. */

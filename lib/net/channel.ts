@@ -54,7 +54,7 @@ export class Channel implements AsyncDisposable, ReplySink {
   role = "";
   /** What tells its memory from any other; "" before the first connection, and where the server has none. */
   cookie = "";
-  /** Called after each new connection, before anything waiting is sent over it. */
+  /** Called after each new connection; what it asks for is sent before anything that waits. */
   onConnected: () => void = () => {};
   /** Called when a connection breaks, before another is tried. */
   onDropped: () => void = () => {};
@@ -176,7 +176,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   #deadline(options?: RequestOptions): number {
     // requests made in one turn share one look at the clock
-    if (this.#unsent.length === 0) this.#turnMs = nowMs();
+    if (!this.#isPumpScheduled) this.#turnMs = nowMs();
     return this.#turnMs + (options?.timeoutMs ?? TIMEOUT_MS);
   }
 
@@ -259,7 +259,11 @@ export class Channel implements AsyncDisposable, ReplySink {
     this.#stream = stream;
     this.#lastError = undefined;
     this.#unsent = [];
-    for (const pending of this.#pending.all()) {
+    const waiting = this.#pending.all();
+    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
+    this.onConnected();
+    for (const pending of waiting) {
+      if (pending.isDone) continue;
       if (this.#isForOtherMemory(pending)) {
         this.#settle(pending, () => pending.reject(memoryLost(this.name)));
         continue;
@@ -273,8 +277,6 @@ export class Channel implements AsyncDisposable, ReplySink {
         );
       } else this.#unsent.push(pending);
     }
-    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
-    this.onConnected();
     this.#pump(stream);
   }
 

@@ -281,6 +281,17 @@ export const MESSAGES = {
       "EPERM to anybody but root, the server's own user and who proves the secret; ESTALE: `startCount` is not this start's, " +
       "or it has forgotten them: tell all again. Answered by `done`.",
   },
+  adopt: {
+    kind: 27,
+    from: "client",
+    roles: "server",
+    fields: { host: "text", port: "u32" },
+    payloadMax: 0,
+    about:
+      "I am the config server of your space, and listen on `port` at `host`, or where `host` is empty at the address you see " +
+      "me at. Answered by `done`; EPERM unless from root or the server's own user, ENOTSUP by a standalone server, which " +
+      "refuses `join` too. Sent on each new connection; the latest counts.",
+  },
   layout: {
     kind: 32,
     from: "client",
@@ -491,6 +502,17 @@ export const MESSAGES = {
       "What it returns, and at most one row of what it fills in. `status`: `[id, key, base, rangeSize, size, uid, gid, cuid, " +
       "cgid, mode, nattch, atime, dtime, ctime, cpid, lpid]`, times in seconds since 1970; `limits`: `[shmmax, shmmin, " +
       "shmmni, shmall, memlock]`, the first and the fourth as decimal texts; `usage`: `[segmentCount, pageCount]`.",
+  },
+  actFor: {
+    kind: 68,
+    from: "client",
+    roles: "config",
+    fields: { uid: "u32" },
+    payloadMax: 0,
+    about:
+      "The calls of this connection are user `uid`'s, whom the sender serves. Before any call, and again on each new " +
+      "connection. Answered by `done`; EPERM unless from root or the config server's own user, and then for every call after " +
+      "it too.",
   },
   segmentTable: {
     kind: 69,

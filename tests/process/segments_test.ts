@@ -252,7 +252,7 @@ Deno.test("a second config server on the same state is refused", async () => {
   assertEquals((Deno.statSync(file).mode ?? 0) & 0o777, 0o600);
   const { code, stderr } = await dsm(["config", cluster.configFile, "--port", "0", "--state", file]);
   assertEquals(code, 1);
-  assertMatch(stderr, /^dsm: cannot use the state in .*: EBUSY; another config server has it/);
+  assertMatch(stderr, /^dsm: cannot use the state in .*: EBUSY; another server has it/);
 });
 
 Deno.test("a call that comes again in a resumed session is answered once more, not carried out", async () => {

@@ -96,6 +96,8 @@ export interface StageOptions {
   readonly holdMs?: number;
   /** Bytes of the region. */
   readonly size?: number;
+  /** See --standalone. */
+  readonly isStandalone?: boolean;
   /** Called with the region before it is served. */
   readonly prepare?: (region: Region) => void;
 }
@@ -116,9 +118,17 @@ export async function onStage(act: (stage: Stage) => void, options: StageOptions
   const log: string[] = [];
   const service = new MemoryService(region, {
     takeInBackground: (plan, taken) => waiting.push({ plan, taken }),
+    callSimple: () => log.push("a call"),
+    endSimple: () => log.push("an end"),
+    adopted: () => log.push("adopted"),
     log: (_level, message) => log.push(message),
     lost: () => log.push("lost"),
-  }, { transport: "epoll", holdMs: options.holdMs ?? 0, door: { ...defaultDoor(), isOpen: true } });
+  }, {
+    isStandalone: options.isStandalone ?? false,
+    transport: "epoll",
+    holdMs: options.holdMs ?? 0,
+    door: { ...defaultDoor(), isOpen: true },
+  });
   const link = new FakeLink(new Output(), region.memory.bytes);
   service.opened(link);
   link.feed(service, hello());

@@ -223,6 +223,17 @@ Deno.test("owners: the footer keeps from where to where the region ever belonged
   });
 });
 
+Deno.test("owners: by offset a standalone server's region is nobody's, and nobody can tell it otherwise", async () => {
+  await onStage((stage) => {
+    const { service, link } = stage;
+    const root = rootLink(stage);
+    const read = frame("read", 1, { offset: 0, size: 1 });
+    link.feed(service, read);
+    root.feed(service, concat(read, owners(stage, [row(0, NOBODY, 0o600)])));
+    assertEquals([link.replies[1], root.replies.slice(1)], ["EACCES 1", ["readReply 1", "ENOTSUP 900"]]);
+  }, { isStandalone: true });
+});
+
 Deno.test("owners: more ranges than a server remembers are forgotten, shut to others, and told anew", async () => {
   await onStage((stage) => {
     const { service, link } = stage;

@@ -51,10 +51,15 @@ import {
   WRITE_REQUEST_SIZE,
 } from "../../lib/wire/templates.ts";
 import { ENTRY_MS_MAX } from "../../lib/node/common/door.ts";
+import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/exchange_pool.ts";
+import { CALL_MS_MAX } from "../../lib/node/simple/cluster_source.ts";
+import { ATTACHED_COUNT_MAX } from "../../lib/node/simple/simple_connection.ts";
 import { exchangeOf } from "../../lib/wire/proof.ts";
 import { RECORD_PREFIX_SIZE, RECORD_SIZE_MAX, Sealer, TAG_SIZE } from "../../lib/wire/seal.ts";
+import { SHMID_DS_SIZE, SIMPLE_DATA_SIZE_MAX, SIMPLE_REPLY_SIZE, SIMPLE_REQUEST_SIZE } from "../../lib/wire/simple.ts";
 import { ROOT } from "../task.ts";
 import { dumpFrame, dumpParts } from "./frames.ts";
+import { commandRows, refusalExample, statusExample, writeExample } from "./simple.ts";
 
 /** One named limit. */
 interface Limit {
@@ -133,6 +138,23 @@ const LIMITS: readonly Limit[] = [
   limit({ SILENT_MS_MAX }, time, "net/transport.ts", "for a peer's kernel to give a sign of life"),
   limit({ REMEMBERED_MAX }, plain, "wire/messages.ts", "answers that a session remembers"),
   limit({ WATCHERS_MAX }, plain, "node/memory/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
+  limit({ SIMPLE_REQUEST_SIZE }, size, "wire/simple.ts", "a simple request without its data"),
+  limit({ SIMPLE_REPLY_SIZE }, size, "wire/simple.ts", "a simple reply without its data"),
+  limit({ SIMPLE_DATA_SIZE_MAX }, size, "wire/simple.ts", "the data of one simple request or reply; more is EINVAL"),
+  limit({ SHMID_DS_SIZE }, size, "wire/simple.ts", "a `struct shmid_ds`"),
+  limit(
+    { EXCHANGE_TOTAL_MAX },
+    size,
+    "node/memory/exchange_pool.ts",
+    "large simple requests and replies under way on one server; whoever finds no room waits",
+  ),
+  limit(
+    { ATTACHED_COUNT_MAX },
+    plain,
+    "node/simple/simple_connection.ts",
+    "attachments of one simple connection; one more is EMFILE",
+  ),
+  limit({ CALL_MS_MAX }, time, "node/simple/cluster_source.ts", "for a call of the simple dialect on a cluster"),
   limit({ TIMEOUT_MS }, time, "net/channel.ts", "for a request, unless the client says otherwise"),
   limit({ SERVER_COUNT_MAX }, plain, "config/config_file.ts", "servers in one space"),
 ];
@@ -285,7 +307,20 @@ function hex(byte: number): string {
   return `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-const fenced = (text: string): string => "```text\n" + text + "\n```";
+const fenced = (text: string, language = "text"): string => "```" + language + "\n" + text + "\n```";
+
+function dumped({ bytes, parts }: ReturnType<typeof writeExample>): string {
+  return fenced(dumpParts(bytes, parts));
+}
+
+async function quoted(file: string, language: string): Promise<string> {
+  return fenced((await Deno.readTextFile(`${ROOT}/${file}`)).trimEnd(), language);
+}
+
+function commandTable(): string {
+  const [titles = [], ...rows] = commandRows();
+  return table(titles, rows);
+}
 
 async function insertions(): Promise<Map<string, string>> {
   const frames = EXAMPLE_FRAMES;
@@ -317,6 +352,12 @@ async function insertions(): Promise<Map<string, string>> {
     ["EXAMPLE_GREETING", fenced(await greeting())],
     ["EXAMPLE_CLASSIC_READ", fenced(classicRequest(CLASSIC_READ, NOTHING))],
     ["EXAMPLE_CLASSIC_WRITE", fenced(classicRequest(CLASSIC_WRITE, TEXT))],
+    ["SIMPLE_COMMANDS", commandTable()],
+    ["EXAMPLE_SIMPLE_WRITE", dumped(writeExample())],
+    ["EXAMPLE_SIMPLE_STATUS", dumped(statusExample())],
+    ["EXAMPLE_SIMPLE_REFUSAL", dumped(refusalExample())],
+    ["EXAMPLE_SIMPLE_C", await quoted("examples/simple_client.c", "c")],
+    ["EXAMPLE_SIMPLE_PYTHON", await quoted("examples/simple_client.py", "python")],
     ...LIMITS.map((each): [string, string] => [each.name, each.value]),
   ]);
 }

@@ -76,7 +76,12 @@ export class ObjectIds {
     throw new RangeError("no index is left");
   }
 
-  /** Takes the very `id`, of a table that is read back; its index must be free. */
+  /** Whether the very `id` can be claimed: it is an id, and its index is free. */
+  isFree(id: number): boolean {
+    return Number.isInteger(id) && id >= 0 && id <= ID_MAX && !this.#idByIndex.has(id % INDEX_COUNT);
+  }
+
+  /** Takes the very `id`, of a table that is read back or that names its objects itself; its index must be free. */
   claim(id: number): void {
     const index = id % INDEX_COUNT;
     invariant(!this.#idByIndex.has(index), `index ${index} is free`);

@@ -49,6 +49,11 @@ export interface TableOptions {
   readonly lowWaterMark?: number;
   /** Linux's unless told. */
   readonly limits?: Limits;
+  /**
+   * Whether a new segment's id is its key, where that is positive and free as an id; Linux's ids unless told. (Such an id
+   * comes back with its key, so a stale one may find a segment made anew.)
+   */
+  readonly isKeyId?: boolean;
   /** What `toRows` gave in an earlier life, from wherever it was kept. */
   readonly rows?: unknown;
 }
@@ -61,6 +66,7 @@ const SEE_IPCS = "dsm ipcs -m shows what there is";
 export class SegmentTable {
   /** What may be had. */
   readonly limits: Limits;
+  readonly #isKeyId: boolean;
   readonly #store: SegmentStore;
 
   /**
@@ -68,8 +74,9 @@ export class SegmentTable {
    *
    * @throws CheckpointError where `rows` are not those of a table.
    */
-  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, rows }: TableOptions = {}) {
+  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, isKeyId = false, rows }: TableOptions = {}) {
     this.limits = limits;
+    this.#isKeyId = isKeyId;
     const read = rows === undefined ? undefined : fromRows(rows);
     this.#store = new SegmentStore(space, lowWaterMark, read?.head, read?.head.nextAttachment);
     read?.segments.forEach((segment) => this.#store.restore(segment));
@@ -156,7 +163,7 @@ export class SegmentTable {
       lpid: 0,
       lockerUid: null,
       isReady: false,
-    });
+    }, this.#isKeyId && key !== IPC_PRIVATE ? key : undefined);
     return { outcome: "created", id, zero: range };
   }
 

@@ -448,13 +448,14 @@ function wordIn(bytes: Uint8Array<ArrayBuffer>, width: WordWidth): number | bigi
   return width === 4 ? view.getUint32(0, true) : view.getBigUint64(0, true);
 }
 
-/**
- * The epoch of this process in each cluster it has met, by config server: what one connection has read may be written
- * through another. (A Worker has its own: what passes between Workers by messages is outside the promise of checkpoints.)
- */
 const epochs = new Map<string, EpochWord>();
 
-function epochOf(config: string): EpochWord {
+/**
+ * The epoch of this process in each cluster it has met, by config server (`host:port`): what one connection has read may be
+ * written through another. (A Worker has its own: what passes between Workers by messages is outside the promise of
+ * checkpoints.)
+ */
+export function epochOf(config: string): EpochWord {
   let epoch = epochs.get(config);
   if (!epoch) epochs.set(config, epoch = { incarnation: 0, epoch: 0 });
   return epoch;

@@ -109,7 +109,7 @@ export class ConfigServer {
       tell: (id) => this.#owners.tell(id),
     }, log);
     this.#owners = new OwnerTellers(() => this.#keeper.table, this.epoch, this.#credentials, log);
-    const segments = new SegmentService(this.#keeper);
+    const segments = new SegmentService(this.#keeper, log);
     const table = new TableService(this.#keeper, new TablePicture(this.epoch, () => this.#keeper.table), log);
     const service = new ConfigService(this, this.#keeper, segments, table, request.door ?? defaultDoor(), log);
     this.#transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, { stallMsMax: STALL_MS_MAX });
@@ -164,7 +164,7 @@ export class ConfigServer {
     this.#servers = servers;
     for (const server of added) {
       this.#watches.push(
-        new ServerWatch(server, this.epoch, this.#credentials, () => this.#life(), () => this.#layOut(), this.#log),
+        new ServerWatch(server, this, this.#credentials, () => this.#life(), () => this.#layOut(), this.#log),
       );
     }
     this.#layOut();

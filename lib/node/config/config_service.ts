@@ -160,7 +160,8 @@ export class ConfigService implements Service {
     const { session, guest } = talk;
     if (header.name === "hello" || !session || !guest) throw new ProtocolError("a second hello");
     const isAhead = this.#meet(header) === "ahead";
-    if (!isSegmentCall(header) && !isTableRequest(header)) this.#answer(link, header);
+    if (header.name === "actFor") this.#put(link, header.id, this.#segments.actFor(link, guest, header.fields.uid));
+    else if (!isSegmentCall(header) && !isTableRequest(header)) this.#answer(link, header);
     else if (isAhead) this.#refuseAhead(link, header);
     else {
       link.pause();
@@ -206,8 +207,12 @@ export class ConfigService implements Service {
   async #call(link: Link, guest: Guest, session: ConfigSession, call: SegmentCall): Promise<void> {
     const answer = await this.#segments.answer(guest, session, call);
     if (!answer || session.isOver) return;
-    this.#reply(link, call.id, answer.name, answer.fields);
+    this.#put(link, call.id, answer);
     link.flush();
+  }
+
+  #put(link: Link, id: number, { name, fields }: Answer): void {
+    this.#reply(link, id, name, fields);
   }
 
   async #serveTable(

@@ -42,8 +42,10 @@ export interface KeeperOptions {
   readonly limits: Limits;
   /** Tells the servers that a segment lies on whose it is now; nobody is told unless this is given. */
   readonly tell?: Tell;
-  /** How long the past may take to end, in ms; SILENT_MS_MAX unless told. */
+  /** How long the past may take to end, in ms; SILENT_MS_MAX unless told. 0: it has ended. */
   readonly lapseMs?: number;
+  /** Whether a new segment's id is its key where that can be; see `TableOptions`. */
+  readonly isKeyId?: boolean;
 }
 
 /** Zeroes a range of a space. */
@@ -118,7 +120,7 @@ export class SegmentKeeper {
 
   async #endPast(pending: readonly number[]): Promise<void> {
     if (pending.length === 0 && this.#absent.size === 0) return;
-    await pause(this.#lapseMs, this.#closing.signal);
+    if (this.#lapseMs > 0) await pause(this.#lapseMs, this.#closing.signal);
     if (this.#closing.signal.aborted) return;
     for (const session of this.#absent) this.table.endSession(session, seconds());
     if (this.#absent.size > 0) this.#log("info", `${this.#absent.size} session(s) did not come back: detached`);

@@ -177,7 +177,7 @@ function notStored(file: string, error: Error): SystemError {
 function unusable(file: string, error: Error): SystemError {
   const isBusy = /database is locked/.test(error.message);
   const next = isBusy
-    ? "another config server has it; name another one with --state"
+    ? "another server has it; name another one with --state"
     : `${error.message}; name another one with --state, or begin anew without it`;
   const code = isBusy ? "EBUSY" : "EIO";
   return new SystemError("open", code, `cannot use the state in ${file}: ${code}; ${next}`, error);

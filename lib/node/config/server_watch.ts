@@ -5,12 +5,16 @@
  *     gone within 2 s.
  *   - A server that belongs to no life of the cluster yet (a fresh region) is told this one; one that belongs to an earlier
  *     life is brought into it.
+ *   - Over each new connection a server is told who governs it (`adopt`). A standalone server refuses: it has a table of its
+ *     own, and is no part of this space. One that does not let this user govern it serves all the same, though not the
+ *     simple dialect.
  *   - The size a server had first is the size it keeps: a server that comes back with another one would move the bytes of
  *     all behind it, so it is not let in.
  */
 import { pause } from "../../base/clock.ts";
-import { DsmError } from "../../base/errors.ts";
+import { DsmError, SystemError } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
+import type { Endpoint } from "../../base/units.ts";
 import type { ConfiguredServer } from "../../config/config_file.ts";
 import type { Place } from "../../config/space.ts";
 import { placeName } from "../../config/space.ts";
@@ -27,6 +31,15 @@ const SOON_MS = 20;
 /** How long it may take to answer. */
 const ANSWER_MS_MAX = 1_000;
 
+/** Who watches: where it listens, and the highest epoch its process has seen. */
+export interface Watcher extends Endpoint {
+  /** See above. */
+  readonly epoch: EpochWord;
+}
+
+/** What a config server that listens everywhere says of its address: that it is where it is seen. */
+const ANY_ADDRESSES: readonly string[] = ["0.0.0.0", "::"];
+
 /** Watches one server. */
 export class ServerWatch {
   /** What is known of it now. */
@@ -36,6 +49,9 @@ export class ServerWatch {
   /** Whether it has answered, or failed to, at least once. */
   isAsked = false;
   readonly #channel: Channel;
+  readonly #watcher: Watcher;
+  /** The session in which it was told who governs it. */
+  #adoptedIn = "";
   readonly #life: () => Readonly<EpochWord> | undefined;
   readonly #changed: () => void;
   readonly #log: LogSink;
@@ -45,12 +61,12 @@ export class ServerWatch {
   readonly #first = Promise.withResolvers<void>();
 
   /**
-   * @param epoch of the config server's process. @param life which servers are to belong to, undefined while that is not
+   * @param watcher the config server. @param life which servers are to belong to, undefined while that is not
    * known. @param changed called after every change of `place`.
    */
   constructor(
     server: ConfiguredServer,
-    epoch: EpochWord,
+    watcher: Watcher,
     credentials: Credentials,
     life: () => Readonly<EpochWord> | undefined,
     changed: () => void,
@@ -67,7 +83,8 @@ export class ServerWatch {
     this.#life = life;
     this.#changed = changed;
     this.#log = log;
-    this.#channel = new Channel(server.host, server.port, epoch, credentials);
+    this.#watcher = watcher;
+    this.#channel = new Channel(server.host, server.port, watcher.epoch, credentials);
     this.#ended = this.#beat();
   }
 
@@ -82,6 +99,7 @@ export class ServerWatch {
       try {
         const { header } = await this.#channel.request("regionInfo", {}, true, { timeoutMs: ANSWER_MS_MAX, signal });
         this.isAsked = true;
+        await this.#adopt(signal);
         const life = this.#life();
         if (life && header.incarnation !== life.incarnation) {
           await this.#channel.request("join", { ...life }, true, { timeoutMs: ANSWER_MS_MAX, signal });
@@ -91,7 +109,7 @@ export class ServerWatch {
         if (signal.aborted) break;
         if (!(error instanceof DsmError)) throw error;
         this.isAsked = true;
-        this.#missed(error.message);
+        this.#missed(error.message, error.code === "ENOTSUP");
       }
       this.#first.resolve();
       await this.#pauseBetween();
@@ -112,6 +130,21 @@ export class ServerWatch {
     this.#hurrying.abort();
   }
 
+  /** @throws SystemError ENOTSUP: it is a standalone server. */
+  async #adopt(signal: AbortSignal): Promise<void> {
+    const { session } = this.#channel;
+    if (session === this.#adoptedIn) return;
+    const { host, port } = this.#watcher;
+    const fields = { host: ANY_ADDRESSES.includes(host) ? "" : host, port };
+    try {
+      await this.#channel.request("adopt", fields, true, { timeoutMs: ANSWER_MS_MAX, signal });
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code === "ENOTSUP") throw error;
+      this.#log("warn", `${placeName(this.place)} serves no segments in the simple dialect: ${error.message}`);
+    }
+    this.#adoptedIn = session;
+  }
+
   #met(info: Fields<"regionInfoReply">): void {
     const { size, blockSize, isAlive } = this.place;
     if (size !== 0 && size !== info.size) {
@@ -130,9 +163,10 @@ export class ServerWatch {
     this.#changed();
   }
 
-  #missed(reason: string): void {
+  #missed(reason: string, isStandalone = false): void {
     if (!this.place.isAlive && this.place.reason === reason) return;
     if (this.place.isAlive) this.#log("warn", `${placeName(this.place)} does not answer: ${reason}`);
+    else if (isStandalone) this.#log("warn", `${placeName(this.place)} is no part of this space: ${reason}`);
     this.place = { ...this.place, isAlive: false, reason };
     this.#changed();
   }

@@ -1,26 +1,33 @@
 /** Answers what is not about the region's bytes: hello, and questions about the server itself. */
 import { nowMs } from "../../base/clock.ts";
+import type { Endpoint } from "../../base/units.ts";
+import { isLoopback } from "../../base/loopback.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
 import { ownedExtent } from "../../memory/owned_extent.ts";
 import type { Region } from "../../memory/region.ts";
+import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
 import type { Fields } from "../../wire/messages.ts";
 import { mayGovern } from "../common/door.ts";
+import type { DoorSettings } from "../common/door.ts";
 import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
 import type { Conversation } from "./conversation.ts";
+import type { MemoryHost } from "./memory_host.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
   /** Which transport serves. */
   readonly transport: string;
-  /** Whether every operation keeps its guards for a while. */
-  readonly isHolding: boolean;
-  /** The user it runs as. */
-  readonly uid: number;
+  /** Who is let in. */
+  readonly door: DoorSettings;
+  /** Whether it has a table of segments of its own, and belongs to no cluster. */
+  readonly isStandalone: boolean;
+  /** How long each operation keeps its guards, in ms. */
+  readonly holdMs: number;
 }
 
 /** What a server does with what it is told of owners; says why it does not. */
@@ -35,15 +42,23 @@ export type Traffic = Pick<
 /** See the head of this file. */
 export class ControlServer {
   readonly #region: Region;
+  readonly #host: Pick<MemoryHost, "adopted" | "log">;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
   readonly #tellOwners: TellOwners;
   readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
-  /** @param traffic asked anew for every answer. */
-  constructor(region: Region, about: ServerAbout, traffic: () => Traffic, tellOwners: TellOwners) {
+  /** @param host told who governs this server. @param traffic asked anew for every answer. */
+  constructor(
+    region: Region,
+    host: Pick<MemoryHost, "adopted" | "log">,
+    about: ServerAbout,
+    traffic: () => Traffic,
+    tellOwners: TellOwners,
+  ) {
     this.#region = region;
+    this.#host = host;
     this.#about = about;
     this.#traffic = traffic;
     this.#tellOwners = tellOwners;
@@ -85,6 +100,8 @@ export class ControlServer {
         return this.#join(link, header);
       case "owners":
         return this.#owners(link, talk, header);
+      case "adopt":
+        return this.#adopt(link, talk, header);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -101,7 +118,12 @@ export class ControlServer {
     }
   }
 
+  #mayGovern({ uid, uidBy: by }: Conversation): boolean {
+    return mayGovern({ uid, by }, this.#about.door.ownUid);
+  }
+
   #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
     if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
     putReply(link, this.#region, id, "error", {
       code: "ESTALE",
@@ -109,12 +131,39 @@ export class ControlServer {
     });
   }
 
+  #adopt(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "adopt" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    if (!this.#mayGovern(talk)) {
+      return putReply(link, this.#region, id, "error", {
+        code: "EPERM",
+        message: `only root and the user this server runs as may take it over, not user ${talk.uid}`,
+      });
+    }
+    const { host } = link.peer;
+    const config: Endpoint = { host: fields.host === "" ? host : fields.host, port: fields.port };
+    if (isLoopback(config.host) && !isLoopback(host)) {
+      this.#host.log(
+        "warn",
+        `the config server at ${peerName(link.peer)} cannot be called back: it listens on loopback`,
+      );
+    } else this.#host.adopted(config);
+    putReply(link, this.#region, id, "done", {});
+  }
+
+  #refuseCluster(link: Link, id: number): void {
+    putReply(link, this.#region, id, "error", {
+      code: "ENOTSUP",
+      message: "this is a standalone server: it has a table of segments of its own and joins no cluster; " +
+        "start it without --standalone, or take it out of config.txt",
+    });
+  }
+
   #owners(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "owners" }): void {
-    const guest = { uid: talk.uid, by: talk.uidBy };
-    const refusal = mayGovern(guest, this.#about.uid) ? this.#tellOwners(fields) : {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    const refusal = this.#mayGovern(talk) ? this.#tellOwners(fields) : {
       code: "EPERM",
       message:
-        `whose segments are whose is told by root, by uid ${this.#about.uid}, whom this server runs as, and by who proves ` +
+        `whose segments are whose is told by root, by uid ${this.#about.door.ownUid}, whom this server runs as, and by who proves ` +
         `the secret; this is uid ${talk.uid}: run the config server as one of them`,
     };
     // who may say whose the bytes are may touch them; from another host even root comes as nobody
@@ -126,9 +175,9 @@ export class ControlServer {
   /** Why a program may not attach the region; "" when it may. */
   #whyNotAttachable(talk: Conversation): string {
     // whoever attaches would pass by the hold of the lecture hall
-    if (this.#about.isHolding) return "the server holds its blocks for show (--hold)";
+    if (this.#about.holdMs > 0) return "the server holds its blocks for show (--hold)";
     if (talk.isPrivileged || !ownedExtent(this.#region)) return "";
-    return `segments lie on it, and whoever attached it would pass by their owners: only root and uid ${this.#about.uid} may`;
+    return `segments lie on it, and whoever attached it would pass by their owners: only root and uid ${this.#about.door.ownUid} may`;
   }
 
   #info(talk: Conversation): Fields<"regionInfoReply"> {

@@ -4,6 +4,7 @@ import type { Region } from "../../memory/region.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import type { Dialect, Guest, Visit } from "../common/door.ts";
 import type { Session } from "../common/sessions.ts";
+import type { SimpleTalk } from "./simple_dialect.ts";
 
 /** Where a connection stands with its next request. */
 export type Standing =
@@ -36,6 +37,8 @@ export class Conversation {
   standing: Standing = "ready";
   /** Begun by its hello. */
   session: Session<bigint> | undefined;
+  /** In the simple dialect. */
+  simple: SimpleTalk | undefined;
   /** When its standing is looked at again. */
   dueMs = 0;
   /** Since when its next request is tried in vain; 0 when it is not. */

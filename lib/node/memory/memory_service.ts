@@ -20,6 +20,7 @@ import type { Link, Service } from "../../net/transport.ts";
 import { isClassicStart } from "../../wire/classic.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
+import { SIMPLE_START } from "../../wire/simple.ts";
 import { Door } from "../common/door.ts";
 import type { Dialect, Visit } from "../common/door.ts";
 import { startsNative } from "../common/native_hello.ts";
@@ -30,6 +31,7 @@ import { MemoryRequest, Operation, Parsed, RequestParser } from "./memory_reques
 import { INLINE_SIZE_MAX, RequestServer } from "./request_server.ts";
 import { NOT_TOLD } from "./segment_owners.ts";
 import { ServedGuards } from "./served_guards.ts";
+import { SimpleDialect } from "./simple_dialect.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
 /** Requests served under one take. */
@@ -46,6 +48,7 @@ export class MemoryService implements Service {
   readonly #region: Region;
   readonly #guards: ServedGuards;
   readonly #waiting: WaitingRoom;
+  readonly #simple: SimpleDialect;
   readonly #options: MemoryServiceOptions;
   readonly #parser = new RequestParser();
   readonly #requests = Array.from({ length: BATCH_COUNT_MAX }, () => new MemoryRequest());
@@ -65,11 +68,11 @@ export class MemoryService implements Service {
     this.#door = new Door(options.door, "server", (level, message) => host.log(level, message));
     this.#guards = new ServedGuards(region, host);
     this.#waiting = new WaitingRoom(region, this.#guards, host, options);
+    this.#simple = new SimpleDialect(host, this.#waiting);
     this.#plan = region.guards.plan();
     this.#single = region.guards.plan();
-    this.#server = new RequestServer(region);
-    const { transport, holdMs, door } = options;
-    this.#control = new ControlServer(region, { transport, isHolding: holdMs > 0, uid: door.ownUid }, () => ({
+    this.#server = new RequestServer(region, options.isStandalone);
+    this.#control = new ControlServer(region, host, options, () => ({
       connectionCount: this.#connectionCount,
       operationCount: this.#server.operationCount,
       byteCount: this.#server.byteCount,
@@ -97,6 +100,7 @@ export class MemoryService implements Service {
     this.#server.watch.forget(link);
     this.#waiting.leave(link, talk);
     if (talk.session) this.#control.end(talk.session, link);
+    if (talk.simple) this.#simple.closed(talk.simple);
   }
 
   /** See {@linkcode Service}. */
@@ -114,6 +118,7 @@ export class MemoryService implements Service {
       at = this.#enter(link, talk, talk.visit, bytes, view, start, size);
       if (talk.visit) return at;
     }
+    if (talk.simple) return this.#simple.received(link, talk, talk.simple, bytes, view, at, size);
     while (at < size && !link.isBlocked && (talk.standing === "ready" || talk.standing === "granted")) {
       const next = talk.standing === "granted"
         ? this.#serveGranted(link, talk, bytes, view, at, size)
@@ -150,6 +155,7 @@ export class MemoryService implements Service {
     talk.uid = guest.uid;
     talk.uidBy = guest.by;
     talk.isPrivileged = guest.by !== "nobody" && (guest.uid === 0 || guest.uid === this.#options.door.ownUid);
+    if (visit.dialect === "simple") talk.simple = this.#simple.begin();
     if (visit.hello) talk.session = this.#control.serveHello(link, visit.hello, visit.version);
     return at;
   }
@@ -432,6 +438,7 @@ export class MemoryService implements Service {
 
 /** What the first bytes begin; undefined while it may become the native dialect. @throws ProtocolError for none. */
 function dialectOf(bytes: Uint8Array): Dialect | undefined {
+  if (bytes[0] === SIMPLE_START) return "simple";
   if (isClassicStart(bytes[0] as number)) return "classic";
   return startsNative(bytes) ? "native" : undefined;
 }

@@ -35,10 +35,10 @@ export class RequestServer {
   readonly owners: SegmentOwners;
   readonly #region: Region;
 
-  /** @param region mapped by this process. */
-  constructor(region: Region) {
+  /** @param region mapped by this process. @param isStandalone see {@linkcode SegmentOwners}. */
+  constructor(region: Region, isStandalone: boolean) {
     this.#region = region;
-    this.owners = new SegmentOwners(region);
+    this.owners = new SegmentOwners(region, isStandalone);
     this.watch = new ChangeWatch(region, (link, id, bytes) => {
       putReply(link, region, id, "readReply", {}, bytes);
       link.flush();

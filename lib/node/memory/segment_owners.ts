@@ -8,6 +8,7 @@
  *   - A region that was taken over, or restored from a checkpoint, holds bytes of segments that nobody has told this server
  *     of. Until the config server has, others' requests wait; after it, what belonged to a segment before and belongs to
  *     none now is nobody's.
+ *   - A standalone server's region is all its segments', which are reached in the simple dialect: by offset it is nobody's.
  *   - More than OWNED_RANGES_MAX ranges, of which most must be what removed segments have left, are forgotten, and told
  *     again without those.
  */
@@ -58,10 +59,12 @@ export class SegmentOwners {
   /** Since when it has to be told; undefined while it knows. */
   #untoldSinceMs: number | undefined;
 
-  /** @param region of which nobody has told this process anything yet. */
-  constructor(region: Region) {
+  /** @param region of which nobody has told this process anything yet. @param isStandalone nobody ever will. */
+  constructor(region: Region, isStandalone: boolean) {
     this.#region = region;
+    if (isStandalone) growOwnedExtent(region, { base: 0, size: region.layout.size });
     this.#forget();
+    if (isStandalone) this.#untoldSinceMs = undefined;
   }
 
   /** What ever belonged to a segment is nobody's, until it is told anew whose. */

@@ -72,3 +72,10 @@ Deno.test("ids: of two circles the later one is that of the higher round, then o
     assertEquals([laterCircle(a, b), laterCircle(b, a)], [later, later]);
   }
 });
+
+Deno.test("ids: what can be claimed is an id whose index nobody has", () => {
+  const ids = new ObjectIds();
+  ids.claim(INDEX_COUNT + 5);
+  const asked = [5, INDEX_COUNT + 5, 6, ID_MAX, ID_MAX + 1, -1, 0.5];
+  assertEquals(asked.filter((id) => ids.isFree(id)), [6, ID_MAX]);
+});

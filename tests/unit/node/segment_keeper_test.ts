@@ -296,7 +296,7 @@ Deno.test("a config server that begins with a larger space's table names what li
 Deno.test("a state that is another's, or no database, is refused by name", async () => {
   await using dir = new TempDir();
   await using _life = new Life(dir);
-  const busy = assertThrows(() => new Life(dir), SystemError, "another config server has it");
+  const busy = assertThrows(() => new Life(dir), SystemError, "another server has it");
   assertEquals(busy.code, "EBUSY");
   await Deno.writeTextFile(dir.file("text"), "this is no database, and long enough to be taken for one".repeat(20));
   assertEquals(assertThrows(() => SegmentState.open(dir.file("text")), SystemError, "not a database").code, "EIO");
