@@ -10,6 +10,7 @@ import { benchClient } from "./client.ts";
 import { benchMain } from "./harness/program.ts";
 import { benchMemory } from "./memory.ts";
 import { benchQueues } from "./queues.ts";
+import { benchSegments } from "./segments.ts";
 import { benchTcp } from "./tcp.ts";
 
-await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchCheckpoint, benchQueues]);
+await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchSegments, benchQueues, benchCheckpoint]);

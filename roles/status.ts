@@ -35,6 +35,8 @@ export const status = command({
   async run(_args, options, shared) {
     await using cluster = await connect({
       config: formatEndpoint(shared.config),
+      secret: shared.secret,
+      tlsCa: shared.tlsCa,
       attach: false,
       timeoutMs: CONNECT_MS_MAX,
     });

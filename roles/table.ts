@@ -11,6 +11,7 @@ import { ipcmk } from "./ipcmk.ts";
 import { ipcrm } from "./ipcrm.ts";
 import { ipcs } from "./ipcs.ts";
 import { logger } from "./logger.ts";
+import { secret } from "./secret.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
@@ -34,6 +35,7 @@ export const PROGRAM: Program = {
     configRole,
     server,
     logger,
+    secret,
     checkpoint,
     ipcs,
     ipcmk,
@@ -41,9 +43,6 @@ export const PROGRAM: Program = {
     completionsOf(() => PROGRAM),
   ],
 };
-
-/** The port that distributed_shm_server listens on when its command line names none. */
-const DISTRIBUTED_SHM_SERVER_PORT = "8080";
 
 /** Under each name of an ancestor: its command line as one of ours. */
 const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = new Map([
@@ -53,10 +52,7 @@ const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = ne
   ["client", (argv) => ["client", ...argv]],
   ["registry", (argv) => ["registry", ...argv]],
   ["dsmexec", (argv) => ["exec", ...argv]],
-  ["distributed_shm_server", (argv) => {
-    const portGiven = /^\d+$/.test(argv[0] ?? "");
-    return ["server", ...portGiven ? [] : [DISTRIBUTED_SHM_SERVER_PORT], ...argv];
-  }],
+  ["distributed_shm_server", (argv) => ["server", "--standalone", ...argv]],
 ]);
 
 /** The names of older programs under which dsm takes a role. */

@@ -29,6 +29,7 @@ const LAYERS: readonly string[] = [
   "lib/node/cluster",
   "lib/node/logger",
   "lib/node/config",
+  "lib/node/simple",
   "lib/launch",
   "lib/cli",
   "roles",

@@ -17,6 +17,8 @@ import type { Envelope, Header } from "../wire/frame.ts";
 import { PREFIX_SIZE, REMEMBERED_MAX } from "../wire/messages.ts";
 import type { Fields, MessageName } from "../wire/messages.ts";
 import { REPLY_SIZE } from "../wire/templates.ts";
+import { NO_CREDENTIALS } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
 import { dial } from "./greet.ts";
 import { PendingTable } from "./pending_table.ts";
 import { readReplies } from "./reply_reader.ts";
@@ -25,6 +27,7 @@ import { Pending } from "./request.ts";
 import type { Reply, RequestOptions } from "./request.ts";
 import { RequestWriter } from "./request_writer.ts";
 import { tryClose } from "./stream.ts";
+import type { Stream } from "./stream.ts";
 
 /** How long a request may take unless asked otherwise. */
 export const TIMEOUT_MS = 10_000;
@@ -45,14 +48,15 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly port: number;
   /** What the server is; "" before the first connection. */
   role = "";
-  /** Called after each new connection, before anything waiting is sent over it. */
+  /** Called after each new connection; what it asks for is sent before anything that waits. */
   onConnected: () => void = () => {};
   /** Called when a connection breaks, before another is tried. */
   onDropped: () => void = () => {};
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #pending = new PendingTable();
   #unsent: Pending[] = [];
-  #stream: Deno.TcpConn | undefined;
+  #stream: Stream | undefined;
   #connecting: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
   #nextId = 1;
@@ -66,11 +70,12 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly #closing = new AbortController();
   readonly #writer = new RequestWriter();
 
-  /** @param epoch shared by all channels of this process. */
-  constructor(host: string, port: number, epoch: EpochWord) {
+  /** @param epoch shared by all channels of this process; @param credentials for servers that want any. */
+  constructor(host: string, port: number, epoch: EpochWord, credentials: Credentials = NO_CREDENTIALS) {
     this.host = host;
     this.port = port;
     this.#epoch = epoch;
+    this.#credentials = credentials;
   }
 
   /** `host:port`. */
@@ -169,7 +174,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   #deadline(options?: RequestOptions): number {
     // requests made in one turn share one look at the clock
-    if (this.#unsent.length === 0) this.#turnMs = nowMs();
+    if (!this.#isPumpScheduled) this.#turnMs = nowMs();
     return this.#turnMs + (options?.timeoutMs ?? TIMEOUT_MS);
   }
 
@@ -219,7 +224,8 @@ export class Channel implements AsyncDisposable, ReplySink {
         return;
       } catch (error) {
         this.#lastError = (error as Error).message;
-        if (error instanceof ProtocolError) return this.#failAll(error);
+        // neither changes by trying again: the peer speaks something else, or does not let this program in
+        if (error instanceof ProtocolError || error instanceof SystemError) return this.#failAll(error);
       }
       await pause(waitMs, this.#closing.signal);
       waitMs = Math.min(RETRY_MS_MAX, waitMs * 2);
@@ -227,18 +233,28 @@ export class Channel implements AsyncDisposable, ReplySink {
   }
 
   async #connectOnce(): Promise<void> {
-    const { stream, role, token, isResumed } = await dial(this, this.#epoch, this.#token, this.#closing.signal);
+    const { stream, role, token, isResumed } = await dial(
+      this,
+      this.#epoch,
+      this.#token,
+      this.#credentials,
+      this.#closing.signal,
+    );
     this.role = role;
     this.#token = token;
     this.#adopt(stream, isResumed);
   }
 
-  #adopt(stream: Deno.TcpConn, isResumed: boolean): void {
+  #adopt(stream: Stream, isResumed: boolean): void {
     if (this.#isClosed) return tryClose(stream);
     this.#stream = stream;
     this.#lastError = undefined;
     this.#unsent = [];
-    for (const pending of this.#pending.all()) {
+    const waiting = this.#pending.all();
+    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
+    this.onConnected();
+    for (const pending of waiting) {
+      if (pending.isDone) continue;
       // the server remembers the latest answers only; what it has forgotten it would carry out again
       const isRemembered = isResumed && this.#writer.turns - pending.turn < REMEMBERED_MAX;
       if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
@@ -248,12 +264,10 @@ export class Channel implements AsyncDisposable, ReplySink {
         );
       } else this.#unsent.push(pending);
     }
-    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
-    this.onConnected();
     this.#pump(stream);
   }
 
-  #drop(stream: Deno.TcpConn, error?: unknown): void {
+  #drop(stream: Stream, error?: unknown): void {
     tryClose(stream);
     if (this.#stream !== stream) return;
     this.#stream = undefined;
@@ -291,7 +305,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   // ---- sending
 
-  async #pump(stream: Deno.TcpConn): Promise<void> {
+  async #pump(stream: Stream): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {

@@ -9,12 +9,16 @@ import type { Link } from "../../lib/net/transport.ts";
 import { MemoryService } from "../../lib/node/memory/memory_service.ts";
 import { PREFIX_SIZE } from "../../lib/wire/messages.ts";
 import { decodeHeader, frameSizes } from "../../lib/wire/frame.ts";
+import { defaultDoor } from "../../lib/node/common/door.ts";
 import { concat, frame, hello } from "../support/frames.ts";
 import { Keys } from "../support/processes.ts";
 
 /** A link that keeps what is sent over it. */
 class FakeLink implements Link {
   readonly peer = { host: "127.0.0.1", port: 1 };
+  readonly local = { host: "127.0.0.1", port: 2 };
+  readonly isEncrypted = false;
+  seal: undefined;
   readonly output: Output;
   isBlocked = false;
   isPaused = false;
@@ -100,9 +104,12 @@ async function onStage(act: (stage: Stage) => void, holdMs = 0): Promise<void> {
   const log: string[] = [];
   const service = new MemoryService(region, {
     takeInBackground: (plan, taken) => waiting.push({ plan, taken }),
+    callSimple: () => log.push("a call"),
+    endSimple: () => log.push("an end"),
+    adopted: () => log.push("adopted"),
     log: (_level, message) => log.push(message),
     lost: () => log.push("lost"),
-  }, { transport: "epoll", holdMs });
+  }, { isStandalone: false, transport: "epoll", holdMs, door: { ...defaultDoor(), isOpen: true } });
   const link = new FakeLink(new Output(), region.memory.bytes);
   service.opened(link);
   link.feed(service, hello());

@@ -37,7 +37,7 @@ import { keyText, refusal } from "../common/refusal.ts";
 import { statusOf } from "./segment.ts";
 import type { Segment, SegmentStatus } from "./segment.ts";
 import { INDEX_COUNT } from "../common/object_ids.ts";
-import { fromRows, takeChangedRows, toRows } from "./segment_rows.ts";
+import { fromRows, takeChangedRows, toPictureRows, toRows } from "./segment_rows.ts";
 import type { RowChanges, TableRows } from "./segment_rows.ts";
 import { SegmentStore } from "./segment_store.ts";
 
@@ -47,6 +47,11 @@ export interface TableOptions {
   readonly lowWaterMark?: number;
   /** Linux's unless told. */
   readonly limits?: Limits;
+  /**
+   * Whether a new segment's id is its key, where that is positive and free as an id; Linux's ids unless told. (Such an id
+   * comes back with its key, so a stale one may find a segment made anew.)
+   */
+  readonly isKeyId?: boolean;
   /** What `toRows` gave in an earlier life, from wherever it was kept. */
   readonly rows?: unknown;
 }
@@ -59,6 +64,7 @@ const SEE_IPCS = "dsm ipcs -m shows what there is";
 export class SegmentTable {
   /** What may be had. */
   readonly limits: Limits;
+  readonly #isKeyId: boolean;
   readonly #store: SegmentStore;
 
   /**
@@ -66,8 +72,9 @@ export class SegmentTable {
    *
    * @throws CheckpointError where `rows` are not those of a table.
    */
-  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, rows }: TableOptions = {}) {
+  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, isKeyId = false, rows }: TableOptions = {}) {
     this.limits = limits;
+    this.#isKeyId = isKeyId;
     const read = rows === undefined ? undefined : fromRows(rows);
     this.#store = new SegmentStore(space, lowWaterMark, read?.head, read?.head.nextAttachment);
     read?.segments.forEach((segment) => this.#store.restore(segment));
@@ -84,9 +91,14 @@ export class SegmentTable {
     return takeChangedRows(this.#store);
   }
 
-  /** The whole table, for a checkpoint. */
+  /** The whole table. */
   toRows(): TableRows {
     return toRows(this.#store);
+  }
+
+  /** What a checkpoint has of it: the segments that can be seen and found, without their attachments. */
+  toPicture(): TableRows {
+    return toPictureRows(this.#store);
   }
 
   // ---- shmget
@@ -149,7 +161,7 @@ export class SegmentTable {
       lpid: 0,
       lockerUid: null,
       isReady: false,
-    });
+    }, this.#isKeyId && key !== IPC_PRIVATE ? key : undefined);
     return { outcome: "created", id, zero: range };
   }
 

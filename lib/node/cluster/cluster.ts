@@ -15,10 +15,12 @@ import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Attachment } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
+import { readCredentials } from "../common/credentials.ts";
 import type { SegmentAttachment } from "./segment_attachment.ts";
 import { SegmentCalls } from "./segment_calls.ts";
 import { Segments } from "./segments.ts";
@@ -35,6 +37,10 @@ export const DEFAULT_CONFIG = "127.0.0.1:9740";
 export interface ConnectOptions {
   /** The config server, `host:port`. Default: DSM_CONFIG, else 127.0.0.1:9740. */
   readonly config?: string;
+  /** The file of the secret to prove to servers beyond this host. Default: DSM_SECRET_FILE, else none. */
+  readonly secret?: string | undefined;
+  /** The file of the certificates (PEM) that servers' must come from: every connection is TLS. Default: DSM_TLS_CA, else none. */
+  readonly tlsCa?: string | undefined;
   /** Whether regions on this host are attached rather than asked over TCP. Default: true. */
   readonly attach?: boolean;
   /** How long each request may take, in ms, unless it says itself. Default: 10,000. */
@@ -56,6 +62,7 @@ const WAIT_MS_MAX = 5_000;
 export class Cluster implements AsyncDisposable {
   readonly #config: Channel;
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #mayAttach: boolean;
   readonly #timeoutMs: number;
   readonly #defaults: RequestOptions;
@@ -66,9 +73,10 @@ export class Cluster implements AsyncDisposable {
   #space: Space = new Space(0, []);
 
   /** Use {@linkcode connect}. */
-  constructor(config: Channel, epoch: EpochWord, options: ConnectOptions) {
+  constructor(config: Channel, epoch: EpochWord, credentials: Credentials, options: ConnectOptions) {
     this.#config = config;
     this.#epoch = epoch;
+    this.#credentials = credentials;
     this.#mayAttach = options.attach ?? true;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#defaults = { timeoutMs: this.#timeoutMs };
@@ -103,7 +111,7 @@ export class Cluster implements AsyncDisposable {
     if (header.name !== "layoutReply") throw this.#notConfig();
     this.#space = Space.fromRows(header.fields.revision, header.fields.servers);
     for (const place of this.#space.places.slice(this.#links.length)) {
-      this.#links.push(new ServerLink(place.host, place.port, this.#epoch, this.#mayAttach));
+      this.#links.push(new ServerLink(place.host, place.port, this.#epoch, this.#credentials, this.#mayAttach));
     }
   }
 
@@ -428,13 +436,14 @@ function wordIn(bytes: Uint8Array<ArrayBuffer>, width: WordWidth): number | bigi
   return width === 4 ? view.getUint32(0, true) : view.getBigUint64(0, true);
 }
 
-/**
- * The epoch of this process in each cluster it has met, by config server: what one connection has read may be written
- * through another. (A Worker has its own: what passes between Workers by messages is outside the promise of checkpoints.)
- */
 const epochs = new Map<string, EpochWord>();
 
-function epochOf(config: string): EpochWord {
+/**
+ * The epoch of this process in each cluster it has met, by config server (`host:port`): what one connection has read may be
+ * written through another. (A Worker has its own: what passes between Workers by messages is outside the promise of
+ * checkpoints.)
+ */
+export function epochOf(config: string): EpochWord {
   let epoch = epochs.get(config);
   if (!epoch) epochs.set(config, epoch = { incarnation: 0, epoch: 0 });
   return epoch;
@@ -448,13 +457,17 @@ function epochOf(config: string): EpochWord {
  * await cluster.write(0, new TextEncoder().encode("hello"));
  * ```
  *
- * @throws UsageError for a bad address; PeerLostError or TimeoutError when the config server does not answer in time.
+ * @throws UsageError for a bad address; ConfigError for a bad file; SystemError EACCES when it is not let in; PeerLostError or TimeoutError when the config server does not answer in time.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   const endpoint = parseEndpoint(options.config ?? Deno.env.get("DSM_CONFIG") ?? DEFAULT_CONFIG);
   const epoch = epochOf(formatEndpoint(endpoint));
-  const channel = new Channel(endpoint.host, endpoint.port, epoch);
-  const cluster = new Cluster(channel, epoch, options);
+  const credentials = readCredentials({
+    secret: options.secret ?? Deno.env.get("DSM_SECRET_FILE"),
+    tlsCa: options.tlsCa ?? Deno.env.get("DSM_TLS_CA"),
+  });
+  const channel = new Channel(endpoint.host, endpoint.port, epoch, credentials);
+  const cluster = new Cluster(channel, epoch, credentials, options);
   const timeoutMs = options.connectTimeoutMs ?? options.timeoutMs ?? TIMEOUT_MS;
   const patience = nowMs() + Math.min(LAYOUT_MS_MAX, timeoutMs);
   const request = { timeoutMs, ...(options.signal ? { signal: options.signal } : {}) };

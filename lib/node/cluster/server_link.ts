@@ -9,6 +9,7 @@ import { Attachment } from "../../memory/attachment.ts";
 import type { Attempt } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields } from "../../wire/messages.ts";
@@ -53,8 +54,8 @@ export class ServerLink implements AsyncDisposable {
   readonly #mayAttach: boolean;
 
   /** @param mayAttach false: always TCP. */
-  constructor(host: string, port: number, epoch: EpochWord, mayAttach: boolean) {
-    this.channel = new Channel(host, port, epoch);
+  constructor(host: string, port: number, epoch: EpochWord, credentials: Credentials, mayAttach: boolean) {
+    this.channel = new Channel(host, port, epoch, credentials);
     this.#epoch = epoch;
     this.#mayAttach = mayAttach;
     this.#isProbed = !mayAttach;

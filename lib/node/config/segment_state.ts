@@ -3,6 +3,7 @@
  *
  *   - One transaction per call, stored before the call is answered. The write-ahead log is not forced to the disk each
  *     time: what the kernel has, it keeps when this process dies; when the host dies the latest calls may be forgotten.
+ *   - A table that takes the place of another does so in one transaction: the file has the old one or the new one.
  *   - One config server per file: a second one is refused.
  *   - Only its owner may read it: the directory has mode 0700, the file 0600.
  *   - What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not here.
@@ -11,22 +12,19 @@ import { DatabaseSync } from "node:sqlite";
 import type { SQLInputValue } from "node:sqlite";
 import { dirname } from "node:path";
 import { SystemError } from "../../base/errors.ts";
-import type { RowChanges } from "../../ipc/segments/segment_rows.ts";
+import { fromRows, requirePictureRows, restoredRows, SEGMENT_COLUMNS } from "../../ipc/segments/segment_rows.ts";
+import type { RowChanges, TableRows } from "../../ipc/segments/segment_rows.ts";
 
 /** The file name for a table that ends with its process. */
 export const IN_MEMORY = ":memory:";
 
 const HEAD = ["format", "sequence", "lastIndex", "nextAttachment"] as const;
-const SEGMENT = [
-  ...["id", "key", "size", "base", "rangeSize", "uid", "gid", "cuid", "cgid", "mode"] as const,
-  ...["atime", "dtime", "ctime", "cpid", "lpid", "lockerUid", "state"] as const,
-];
 const ATTACHMENT = ["number", "segmentId", "session", "pid", "access"] as const;
 const REGION = ["position", "name", "base", "size", "cookie"] as const;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS head (only INTEGER PRIMARY KEY CHECK (only = 1), ${HEAD.join(", ")});
-  CREATE TABLE IF NOT EXISTS segments (${SEGMENT.join(", ")}, PRIMARY KEY (id));
+  CREATE TABLE IF NOT EXISTS segments (${SEGMENT_COLUMNS.join(", ")}, PRIMARY KEY (id));
   CREATE TABLE IF NOT EXISTS attachments (${ATTACHMENT.join(", ")}, PRIMARY KEY (number));
   CREATE TABLE IF NOT EXISTS regions (${REGION.join(", ")}, PRIMARY KEY (position));
 `;
@@ -47,9 +45,11 @@ export interface RegionRow {
 
 /** See the head of this file. */
 export class SegmentState {
+  readonly #file: string;
   readonly #database: DatabaseSync;
 
-  private constructor(database: DatabaseSync) {
+  private constructor(file: string, database: DatabaseSync) {
+    this.#file = file;
     this.#database = database;
   }
 
@@ -61,7 +61,7 @@ export class SegmentState {
       database = new DatabaseSync(file);
       database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`);
-      return new SegmentState(database);
+      return new SegmentState(file, database);
     } catch (error) {
       database?.close();
       throw unusable(file, error as Error);
@@ -85,12 +85,51 @@ export class SegmentState {
   store(changes: RowChanges, regions: readonly RegionRow[] = []): void {
     this.#database.exec("BEGIN IMMEDIATE");
     this.#put("head", ["only", ...HEAD], [{ only: 1, ...changes.head }]);
-    this.#put("segments", SEGMENT, changes.segments);
+    this.#put("segments", SEGMENT_COLUMNS, changes.segments);
     this.#delete("segments", "id", changes.removedSegments);
     this.#put("attachments", ATTACHMENT, changes.attachments);
     this.#delete("attachments", "number", changes.removedAttachments);
     this.#put("regions", REGION, regions);
     this.#database.exec("COMMIT");
+  }
+
+  /** Puts `rows` in place of the table that is stored. @throws SystemError ENOSPC, EIO: it is as it was. */
+  replace(rows: TableRows): void {
+    this.#changeAll("", rows);
+  }
+
+  /**
+   * Begins with the table of a checkpoint; the regions it lies on are those that come.
+   *
+   * @throws SystemError EEXIST: there is a table already, which may be newer than any checkpoint; as `replace`.
+   */
+  begin(picture: TableRows): void {
+    const stored = this.readTable();
+    const present = stored === undefined ? undefined : fromRows(stored);
+    if (present && present.segments.length > 0) {
+      throw new SystemError(
+        "restore",
+        "EEXIST",
+        `the state in ${this.#file} has a table of ${present.segments.length} segments, which may be newer than any ` +
+          `checkpoint: start without --restore to go on with it, or name another file with --state`,
+      );
+    }
+    const rows = requirePictureRows(picture);
+    this.#changeAll("DELETE FROM regions", present ? restoredRows(present.head, rows) : rows);
+  }
+
+  #changeAll(first: string, rows: TableRows): void {
+    try {
+      this.#database.exec(`BEGIN IMMEDIATE; DELETE FROM segments; DELETE FROM attachments; ${first}`);
+      this.#put("head", ["only", ...HEAD], [{ only: 1, ...rows }]);
+      this.#put("segments", SEGMENT_COLUMNS, rows.segments);
+      this.#put("attachments", ATTACHMENT, rows.attachments);
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      // some errors have ended the transaction already
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw notStored(this.#file, error as Error);
+    }
   }
 
   #put<Column extends string>(
@@ -123,10 +162,22 @@ function makePrivate(file: string): void {
   Deno.chmodSync(file, 0o600);
 }
 
+function notStored(file: string, error: Error): SystemError {
+  // SQLite's own number for it does not come with every error
+  const code = /disk is full/.test(error.message) ? "ENOSPC" : "EIO";
+  const next = code === "ENOSPC" ? "make room on its disk, and restore again" : `${error.message}; look at its disk`;
+  return new SystemError(
+    "restore",
+    code,
+    `cannot store the table in ${file}, it is as it was: ${code}; ${next}`,
+    error,
+  );
+}
+
 function unusable(file: string, error: Error): SystemError {
   const isBusy = /database is locked/.test(error.message);
   const next = isBusy
-    ? "another config server has it; name another one with --state"
+    ? "another server has it; name another one with --state"
     : `${error.message}; name another one with --state, or begin anew without it`;
   const code = isBusy ? "EBUSY" : "EIO";
   return new SystemError("open", code, `cannot use the state in ${file}: ${code}; ${next}`, error);

@@ -8,6 +8,7 @@ import type { Range } from "../../ipc/segments/allocator.ts";
 import { placeName } from "../../config/space.ts";
 import type { Piece, Place, Space } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 
 /** Bytes zeroed at once. */
@@ -18,11 +19,13 @@ const STEP_MS_MAX = 3_000;
 /** See the head of this file. */
 export class Zeroing {
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #channels = new Map<string, Channel>();
 
   /** @param epoch of the config server's process. */
-  constructor(epoch: EpochWord) {
+  constructor(epoch: EpochWord, credentials: Credentials) {
     this.#epoch = epoch;
+    this.#credentials = credentials;
   }
 
   /** Zeroes `range`, on all servers at once. @throws TimeoutError, PeerLostError, SystemError: some of it may be zeroed. */
@@ -43,7 +46,10 @@ export class Zeroing {
   #channelTo(place: Place): Channel {
     const name = placeName(place);
     let channel = this.#channels.get(name);
-    if (!channel) this.#channels.set(name, channel = new Channel(place.host, place.port, this.#epoch));
+    if (!channel) {
+      channel = new Channel(place.host, place.port, this.#epoch, this.#credentials);
+      this.#channels.set(name, channel);
+    }
     return channel;
   }
 

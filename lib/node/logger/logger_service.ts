@@ -1,6 +1,7 @@
 /**
  * What a logger does with the bytes that reach its port, in two dialects.
  *
+ *   - Nobody is served before the door has let him in: see common/door.ts.
  *   - `DSM1` begins the native one.
  *   - Anything else is the first ancestor's: each 32-bit integer, an index that means nothing here, is answered with the
  *     whole memory of the server, raw.
@@ -13,7 +14,9 @@ import { MAGIC, TOKEN_SIZE } from "../../wire/messages.ts";
 import { ClassicGather } from "./classic_gather.ts";
 import type { LoggedServer } from "./logged_server.ts";
 import type { LoggerRequests } from "./logger_requests.ts";
-import { acceptHello } from "../common/native_hello.ts";
+import { Door } from "../common/door.ts";
+import type { Dialect, DoorSettings, Visit } from "../common/door.ts";
+import type { LogSink } from "../common/log_sink.ts";
 import { putBytes } from "../common/native_reply.ts";
 import { takePlainRequests } from "../common/plain_requests.ts";
 
@@ -21,9 +24,14 @@ import { takePlainRequests } from "../common/plain_requests.ts";
 const INDEX_SIZE = 4;
 
 class Conversation {
-  dialect: "unknown" | "native" | "classic" = "unknown";
-  isWelcome = false;
+  dialect: Dialect = "native";
   gather: ClassicGather | undefined;
+  visit: Visit | undefined;
+
+  /** @param visit with which it begins. */
+  constructor(visit: Visit) {
+    this.visit = visit;
+  }
 }
 
 /** See the head of this file. */
@@ -31,23 +39,27 @@ export class LoggerService implements Service {
   readonly #server: LoggedServer;
   readonly #requests: LoggerRequests;
   readonly #links = new Set<Link>();
+  readonly #door: Door;
 
   /** @param server whose memory is sent raw; @param requests answers the native ones. */
-  constructor(server: LoggedServer, requests: LoggerRequests) {
+  constructor(server: LoggedServer, requests: LoggerRequests, door: DoorSettings, log: LogSink) {
+    this.#door = new Door(door, "logger", log);
     this.#server = server;
     this.#requests = requests;
   }
 
   /** See {@linkcode Service}. */
   opened(link: Link): void {
-    link.state = new Conversation();
+    link.state = new Conversation(this.#door.opened(link));
     this.#links.add(link);
     this.#requests.opened(link);
   }
 
   /** See {@linkcode Service}. */
   closed(link: Link): void {
-    (link.state as Conversation).gather?.end();
+    const { gather, visit } = link.state as Conversation;
+    gather?.end();
+    if (visit) this.#door.closed(visit);
     this.#links.delete(link);
     this.#requests.closed(link);
   }
@@ -65,35 +77,48 @@ export class LoggerService implements Service {
   received(link: Link, bytes: Uint8Array<ArrayBuffer>, view: DataView, end: number, start: number = 0): number {
     const talk = link.state as Conversation;
     let at = start;
-    if (talk.dialect === "unknown") {
-      talk.dialect = dialectOf(bytes.subarray(start, end));
-      if (talk.dialect === "native") at += MAGIC.length;
+    if (talk.visit) {
+      at = this.#enter(link, talk, talk.visit, bytes, view, start, end);
+      if (talk.visit) return at;
     }
-    switch (talk.dialect) {
-      case "unknown":
-        return start;
-      case "native":
-        return takePlainRequests(link, bytes, view, at, end, (header) => this.#serveNative(link, talk, header));
-      case "classic":
-        return this.#receiveClassic(link, talk, at, end);
-    }
+    return talk.dialect === "native"
+      ? takePlainRequests(link, bytes, view, at, end, (header) => this.#serveNative(link, header))
+      : this.#receiveClassic(link, talk, at, end);
   }
 
-  #serveNative(link: Link, talk: Conversation, header: Header): boolean {
-    if (header.name === "hello") {
-      this.#welcome(link, talk, header.id, acceptHello(header.fields));
-      return true;
+  #enter(
+    link: Link,
+    talk: Conversation,
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView,
+    start: number,
+    end: number,
+  ): number {
+    let at = start;
+    if (!visit.dialect) {
+      visit.dialect = dialectOf(bytes.subarray(start, end));
+      this.#door.begun(visit);
+      if (!visit.dialect) return start;
+      if (visit.dialect === "native") at += MAGIC.length;
     }
-    if (!talk.isWelcome) throw new ProtocolError(`${header.name} before hello`);
+    if (visit.dialect === "native") at = this.#door.enterNative(visit, bytes, view, at, end);
+    else this.#door.enterUnproved(visit, visit.dialect);
+    if (!visit.guest) return visit.isOver ? end : at;
+    talk.visit = undefined;
+    talk.dialect = visit.dialect;
+    if (visit.hello) this.#welcome(link, visit.hello.id, visit.version);
+    return at;
+  }
+
+  #serveNative(link: Link, header: Header): boolean {
+    if (header.name === "hello") throw new ProtocolError("a second hello");
     link.pause();
     this.#requests.serve(link, header).finally(() => link.resume());
     return false;
   }
 
-  #welcome(link: Link, talk: Conversation, id: number, version: number): void {
-    if (talk.isWelcome) throw new ProtocolError("a second hello");
-    talk.isWelcome = true;
-    putBytes(link, MAGIC);
+  #welcome(link: Link, id: number, version: number): void {
     const token = new Uint8Array(TOKEN_SIZE);
     const { region } = this.#server;
     const envelope = { id, incarnation: region?.incarnationHeld ?? 0, epoch: region?.epochHeld ?? 0 };
@@ -118,17 +143,18 @@ export class LoggerService implements Service {
 
   /** See {@linkcode Service}. */
   nextTickMs(): number {
-    return this.#requests.nextTickMs();
+    return Math.min(this.#requests.nextTickMs(), this.#door.nextTickMs());
   }
 
   /** See {@linkcode Service}. */
   tick(): void {
     this.#requests.tick();
+    this.#door.tick();
   }
 }
 
-/** What the first bytes begin. */
-function dialectOf(bytes: Uint8Array): Conversation["dialect"] {
+/** What the first bytes begin; undefined while it may become the native dialect. */
+function dialectOf(bytes: Uint8Array): Dialect | undefined {
   for (let i = 0; i < Math.min(bytes.length, MAGIC.length); i++) if (bytes[i] !== MAGIC[i]) return "classic";
-  return bytes.length < MAGIC.length ? "unknown" : "native";
+  return bytes.length < MAGIC.length ? undefined : "native";
 }

@@ -1,23 +1,31 @@
 /** Answers what is not about the region's bytes: hello, and questions about the server itself. */
 import { nowMs } from "../../base/clock.ts";
+import type { Endpoint } from "../../base/units.ts";
+import { isLoopback } from "../../base/loopback.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
 import type { Region } from "../../memory/region.ts";
+import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
-import { acceptHello } from "../common/native_hello.ts";
-import { putBytes, putReply } from "../common/native_reply.ts";
+import { mayGovern } from "../common/door.ts";
+import type { DoorSettings, Guest } from "../common/door.ts";
+import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
+import type { MemoryHost } from "./memory_host.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
   /** Which transport serves. */
   readonly transport: string;
+  /** Who is let in. */
+  readonly door: DoorSettings;
   /** Whether programs on this host may attach the region. */
   readonly isAttachable: boolean;
+  /** Whether it has a table of segments of its own, and belongs to no cluster. */
+  readonly isStandalone: boolean;
 }
 
 /** What has passed through a server. */
@@ -29,30 +37,31 @@ export type Traffic = Pick<
 /** See the head of this file. */
 export class ControlServer {
   readonly #region: Region;
+  readonly #host: Pick<MemoryHost, "adopted" | "log">;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
   readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
-  /** @param traffic asked anew for every answer. */
-  constructor(region: Region, about: ServerAbout, traffic: () => Traffic) {
+  /** @param host told who governs this server. @param traffic asked anew for every answer. */
+  constructor(
+    region: Region,
+    host: Pick<MemoryHost, "adopted" | "log">,
+    about: ServerAbout,
+    traffic: () => Traffic,
+  ) {
     this.#region = region;
+    this.#host = host;
     this.#about = about;
     this.#traffic = traffic;
   }
 
-  /**
-   * Answers a hello: begins a session, or resumes the one whose token it carries.
-   *
-   * @throws ProtocolError when no version is spoken by both.
-   */
-  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session<bigint> {
-    const version = acceptHello(header.fields);
+  /** Answers the hello of one that was let in: begins a session, or resumes the one whose token it carries. */
+  serveHello(link: Link, header: Header & { readonly name: "hello" }, version: number): Session<bigint> {
     const resumed = header.fields.token.length > 0
       ? this.#sessions.resume(header.fields.token.toHex(), link)
       : undefined;
     const session = resumed?.session ?? this.#sessions.begin(link);
-    putBytes(link, MAGIC);
     putReply(link, this.#region, header.id, "welcome", {
       version,
       role: "server",
@@ -71,8 +80,8 @@ export class ControlServer {
     this.#sessions.end(session, link);
   }
 
-  /** Answers a question. */
-  serve(link: Link, header: Header): void {
+  /** Answers a question of `guest`. */
+  serve(link: Link, header: Header, guest: Guest): void {
     switch (header.name) {
       case "ping":
         return putReply(link, this.#region, header.id, "pong", {});
@@ -80,6 +89,8 @@ export class ControlServer {
         return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
       case "join":
         return this.#join(link, header);
+      case "adopt":
+        return this.#adopt(link, header, guest);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -97,10 +108,38 @@ export class ControlServer {
   }
 
   #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
     if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
     putReply(link, this.#region, id, "error", {
       code: "ESTALE",
       message: "this server is in a later life of the cluster",
+    });
+  }
+
+  #adopt(link: Link, { id, fields }: Header & { readonly name: "adopt" }, guest: Guest): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    if (!mayGovern(guest, this.#about.door.ownUid)) {
+      return putReply(link, this.#region, id, "error", {
+        code: "EPERM",
+        message: `only root and the user this server runs as may take it over, not user ${guest.uid}`,
+      });
+    }
+    const { host } = link.peer;
+    const config: Endpoint = { host: fields.host === "" ? host : fields.host, port: fields.port };
+    if (isLoopback(config.host) && !isLoopback(host)) {
+      this.#host.log(
+        "warn",
+        `the config server at ${peerName(link.peer)} cannot be called back: it listens on loopback`,
+      );
+    } else this.#host.adopted(config);
+    putReply(link, this.#region, id, "done", {});
+  }
+
+  #refuseCluster(link: Link, id: number): void {
+    putReply(link, this.#region, id, "error", {
+      code: "ENOTSUP",
+      message: "this is a standalone server: it has a table of segments of its own and joins no cluster; " +
+        "start it without --standalone, or take it out of config.txt",
     });
   }
 

@@ -11,6 +11,7 @@ import type { GuardPlan } from "../../memory/guards.ts";
 import type { Region } from "../../memory/region.ts";
 import type { Link } from "../../net/transport.ts";
 import { yieldProcessor } from "../../sys/host.ts";
+import type { LogSink } from "../common/log_sink.ts";
 import type { Conversation, Standing } from "./conversation.ts";
 import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
 import type { ServedGuards } from "./served_guards.ts";
@@ -21,11 +22,19 @@ import type { ServedGuards } from "./served_guards.ts";
  */
 const TRY_MS_MAX = 0.5;
 /** How long a connection that carries no epoch is held after a cut. */
-const RELEASE_MS_MAX = 1_000;
+export const RELEASE_MS_MAX = 1_000;
 /** How often it is looked at whether every server has made it. */
-const RELEASE_RETRY_MS = 2;
+export const RELEASE_RETRY_MS = 2;
 /** How often a read that finds no room for its reply is tried again. */
 const ROOM_RETRY_MS = 10;
+
+/** A hold has to be broken: gives up the checkpoint whose cut has not been made everywhere, if there is one. */
+export function voidUnreleased(region: Region, log: LogSink): void {
+  if (!region.isCutUnreleased) return;
+  const epoch = region.epochHeld;
+  log("warn", `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`);
+  region.voidEpoch(epoch);
+}
 
 /** See the head of this file. */
 export class WaitingRoom {
@@ -99,12 +108,8 @@ export class WaitingRoom {
     if (talk.heldEpoch !== epoch) {
       talk.heldEpoch = epoch;
       talk.heldSinceMs = now;
-    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX && this.#region.isCutUnreleased) {
-      this.#host.log(
-        "warn",
-        `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`,
-      );
-      this.#region.voidEpoch(epoch);
+    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX) {
+      voidUnreleased(this.#region, (level, message) => this.#host.log(level, message));
     }
     this.#delay(link, talk, "retrying", RELEASE_RETRY_MS);
   }

@@ -363,6 +363,30 @@ Deno.test("channel: a server that does not answer is TimeoutError, with what is 
   assertEquals(outcomes.map((error) => (error as TimeoutError).outcome), ["no", "unknown", "unknown"]);
 });
 
+Deno.test("channel: what a new connection makes one ask comes before what waits", async () => {
+  const asked: string[][] = [];
+  await using server = new ScriptedServer(async (guest, index) => {
+    await guest.welcome();
+    const frames = await guest.frames(3);
+    asked.push(frames.map(({ header }) => header.name));
+    if (index === 0) return guest.stream.close();
+    const answers = [...frames, ...await guest.frames(1)].map(({ header }) => {
+      return header.name === "read"
+        ? frame("readReply", header.id, {}, new Uint8Array(1))
+        : frame("pong", header.id, {});
+    });
+    await guest.send(...answers);
+    await untilClosed(guest);
+  });
+  await using channel = channelTo(server.port);
+  const introductions: Promise<unknown>[] = [];
+  channel.onConnected = () => introductions.push(channel.request("ping", {}, true));
+  await Promise.all([channel.read(0, 1), channel.read(1, 1)]);
+  await Promise.all(introductions);
+  // over the second connection the first introduction is one of those that wait
+  assertEquals(asked, [["ping", "read", "read"], ["ping", "read", "read"]]);
+});
+
 Deno.test("channel: after a cut, what may be repeated is sent again, what may not is outcome unknown", async () => {
   await using server = new ScriptedServer(async (guest, index) => {
     const { token } = await guest.welcome(new Uint8Array(TOKEN_SIZE).fill(index + 1));
@@ -447,6 +471,18 @@ Deno.test("channel: a request waits for a server that comes up within its deadli
     await untilClosed(guest);
   }, free.addr.port);
   assertEquals([...await read], [6]);
+});
+
+Deno.test("channel: a request's time begins when it is made, however long others have waited before it", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr;
+  free.close();
+  await using channel = channelTo(port);
+  const timeoutMs = 300;
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  const began = performance.now();
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  assert(performance.now() - began >= timeoutMs, "the second one gave up before its deadline");
 });
 
 Deno.test("channel: a timeout on a connection that leads nowhere has the others repeated over the next one", async () => {

@@ -272,3 +272,21 @@ Deno.test("endSession: takes all of that session and nothing else, and what was 
   assertEquals({ nattch, dtime, lpid }, { nattch: 1, dtime: NOW + 1, lpid: BOB.pid });
   assertEquals(table.sessions, ["a"]);
 });
+
+// ---- keys as ids
+
+Deno.test("keys as ids: a key is the id where it is positive and its index is free, and the rows say so", () => {
+  const space = spaceOf(PAGES(16));
+  const table = new SegmentTable(space, { isKeyId: true });
+  assertEquals(make(table, ROOT, 1234, 10), 1234);
+  assertEquals(make(table, ROOT, IPC_PRIVATE, 10), 0, "a private one has none of its own");
+  assertEquals(make(table, ROOT, 32_768 + 1234, 10), 1, "its index is that of 1234");
+  assertEquals(make(table, ROOT, 0x8000_0000, 10), 2, "negative in C");
+  assertEquals(make(table, ROOT, 0x7fff_ffff, 10), 3, "beyond the largest id there is");
+  assertEquals(make(table, ROOT, 2, 10), 4, "taken by another one");
+  const again = new SegmentTable(space, { isKeyId: true, rows: table.toRows() });
+  assertEquals(again.toRows(), table.toRows());
+  table.remove(ROOT, 1234);
+  assertEquals(make(table, ROOT, 1234, 10), 1234, "it comes back with its key");
+  assertEquals(make(tableOf(PAGES(1)), ROOT, 1234, 10), 0, "Linux's ids unless told");
+});
