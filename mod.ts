@@ -24,8 +24,30 @@ export { SegmentAttachment } from "./lib/node/cluster/segment_attachment.ts";
 export type { ByteSpace } from "./lib/node/cluster/segment_attachment.ts";
 export { Segments } from "./lib/node/cluster/segments.ts";
 export type { NewSegment, OpenOptions } from "./lib/node/cluster/segments.ts";
+export { hostQueues, KernelQueues } from "./lib/node/queues/kernel_queues.ts";
+export type { CallOptions, MessageQueues, MsgrcvOptions } from "./lib/node/queues/message_queues.ts";
+export { Queue } from "./lib/node/queues/queue.ts";
+export type { ReceiveOptions, SendOptions } from "./lib/node/queues/queue.ts";
+export { QueueMessage } from "./lib/node/queues/queue_message.ts";
+export type { Acknowledge } from "./lib/node/queues/queue_message.ts";
+export { Queues } from "./lib/node/queues/queues.ts";
+export type { NewQueue } from "./lib/node/queues/queues.ts";
 export { ftok } from "./lib/node/cluster/ftok.ts";
-export { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from "./lib/ipc/common/flags.ts";
+export {
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_INFO,
+  IPC_NOWAIT,
+  IPC_PRIVATE,
+  IPC_RMID,
+  IPC_SET,
+  IPC_STAT,
+} from "./lib/ipc/common/flags.ts";
+export { MSG_COPY, MSG_EXCEPT, MSG_INFO, MSG_NOERROR, MSG_STAT, MSG_STAT_ANY } from "./lib/ipc/queues/flags.ts";
+export type { QueueChange, QueueUsage } from "./lib/ipc/queues/calls.ts";
+export type { Limits as QueueLimits } from "./lib/ipc/queues/limits.ts";
+export type { MsgctlResult } from "./lib/ipc/queues/msgctl.ts";
+export type { Queue as QueueRecord, QueueStatus } from "./lib/ipc/queues/queue.ts";
 export {
   SHM_DEST,
   SHM_EXEC,

@@ -9,7 +9,8 @@ import { benchCheckpoint } from "./checkpoint.ts";
 import { benchClient } from "./client.ts";
 import { benchMain } from "./harness/program.ts";
 import { benchMemory } from "./memory.ts";
+import { benchQueues } from "./queues.ts";
 import { benchSegments } from "./segments.ts";
 import { benchTcp } from "./tcp.ts";
 
-await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchSegments, benchCheckpoint]);
+await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchSegments, benchQueues, benchCheckpoint]);

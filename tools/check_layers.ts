@@ -24,6 +24,7 @@ const LAYERS: readonly string[] = [
   "lib/checkpoint",
   "lib/net",
   "lib/node/common",
+  "lib/node/queues",
   "lib/node/memory",
   "lib/node/cluster",
   "lib/node/logger",

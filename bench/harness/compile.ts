@@ -5,12 +5,14 @@ export interface Programs {
   readonly loadGenerator: string;
   readonly memoryBaseline: string;
   readonly attachedLoad: string;
+  readonly queueBaseline: string;
 }
 
 const SOURCES: Record<keyof Programs, readonly string[]> = {
   loadGenerator: ["load_generator.c", "connection.c", "request_ring.c"],
   memoryBaseline: ["memory_baseline.c"],
   attachedLoad: ["attached_load.c"],
+  queueBaseline: ["queue_baseline.c"],
 };
 
 const FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"];

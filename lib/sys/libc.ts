@@ -16,6 +16,7 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   sched_yield: { parameters: [], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
+  tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
   getpwuid: { parameters: ["u32"], result: "pointer" },
   getgrgid: { parameters: ["u32"], result: "pointer" },
   // shared memory
@@ -35,6 +36,23 @@ const SYMBOLS = {
     parameters: ["i32", "pointer", "usize", "buffer"],
     result: "i32",
   },
+  // message queues
+  msgget: { parameters: ["i32", "i32"], result: "i32" },
+  msgsnd: { parameters: ["i32", "pointer", "usize", "i32"], result: "i32" },
+  msgsndBackground: {
+    name: "msgsnd",
+    parameters: ["i32", "pointer", "usize", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  msgrcv: { parameters: ["i32", "pointer", "usize", "i64", "i32"], result: "i32" },
+  msgrcvBackground: {
+    name: "msgrcv",
+    parameters: ["i32", "pointer", "usize", "i64", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  msgctl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   // files and sockets
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },

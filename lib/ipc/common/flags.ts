@@ -5,19 +5,21 @@
  * together.
  */
 
-/** The key that names nothing: a new segment each time. */
+/** The key that names nothing: a new object each time. */
 export const IPC_PRIVATE = 0;
-/** `shmget`: make it when it is not there. */
+/** `shmget`, `msgget`: make it when it is not there. */
 export const IPC_CREAT = 0o1000;
-/** `shmget`, with IPC_CREAT: fail when it is there. */
+/** With IPC_CREAT: fail when it is there. */
 export const IPC_EXCL = 0o2000;
-/** The part of a mode, and of `shmget`'s flags, that says who may do what. */
+/** `msgsnd`, `msgrcv`: fail instead of waiting. */
+export const IPC_NOWAIT = 0o4000;
+/** The part of a mode, and of `shmget`'s and `msgget`'s flags, that says who may do what. */
 export const PERMISSION_BITS = 0o777;
-/** `shmctl`: remove. */
+/** `shmctl`, `msgctl`: remove. */
 export const IPC_RMID = 0;
-/** `shmctl`: change owner, group and permissions. */
+/** `shmctl`, `msgctl`: change owner, group and permissions. */
 export const IPC_SET = 1;
-/** `shmctl`: tell all of a segment. */
+/** `shmctl`, `msgctl`: tell all of an object. */
 export const IPC_STAT = 2;
-/** `shmctl`: tell the limits. */
+/** `shmctl`, `msgctl`: tell the limits. */
 export const IPC_INFO = 3;

@@ -13,11 +13,11 @@ import { IPC_PRIVATE, PERMISSION_BITS } from "../common/flags.ts";
 import { SHM_DEST, SHM_LOCKED } from "./flags.ts";
 import type { Segment } from "./segment.ts";
 import { ID_MAX, INDEX_COUNT, laterCircle, SEQUENCE_COUNT } from "../common/object_ids.ts";
+import { requireDistinct, Row, WORD_MAX } from "../common/row.ts";
 import type { SegmentStore } from "./segment_store.ts";
 
 /** Grows when what an older dsm would read is no longer what was meant. */
 export const ROW_FORMAT = 1;
-const WORD_MAX = 0xffff_ffff;
 
 /** What there is once. */
 export interface HeadRow {
@@ -232,10 +232,6 @@ function attachmentFrom(row: Row): Attachment {
   };
 }
 
-function requireDistinct(rows: string, field: string, values: readonly number[]): void {
-  if (new Set(values).size !== values.length) throw new CheckpointError(`two ${rows} have the same ${field}`);
-}
-
 function requireApart(segments: readonly Segment[]): void {
   let end = 0;
   for (const { id, range } of segments.toSorted((a, b) => a.range.base - b.range.base)) {
@@ -253,51 +249,4 @@ function requireAttached(head: HeadRow, segments: readonly Segment[], attachment
   const attached = new Set(attachments.map(({ segmentId }) => segmentId));
   const lost = segments.find(({ id, mode }) => (mode & SHM_DEST) !== 0 && !attached.has(id));
   if (lost) throw new CheckpointError(`segment ${lost.id} is marked for removal and attached by nobody`);
-}
-
-/** An object of which nothing is known, and its fields. */
-class Row {
-  readonly #what: string;
-  readonly #fields: Readonly<Record<string, unknown>>;
-
-  constructor(what: string, row: unknown) {
-    this.#what = what;
-    this.#fields = typeof row === "object" && row !== null ? row as Readonly<Record<string, unknown>> : {};
-    if (row !== this.#fields) throw new CheckpointError(`${what} is no row`);
-    const id = this.#fields["id"] ?? this.#fields["number"];
-    if (typeof id === "number") this.#what = `${what} (${id})`;
-  }
-
-  require(condition: boolean, problem: string): void {
-    if (!condition) throw new CheckpointError(`${this.#what} ${problem}`);
-  }
-
-  isNull(name: string): boolean {
-    return this.#fields[name] === null;
-  }
-
-  whole(name: string, first = 0, last = Number.MAX_SAFE_INTEGER): number {
-    const value = this.#fields[name];
-    const isWhole = typeof value === "number" && Number.isSafeInteger(value) && value >= first && value <= last;
-    this.require(isWhole, `has no whole number from ${first} to ${last} as ${name}`);
-    return value as number;
-  }
-
-  text(name: string): string {
-    const value = this.#fields[name];
-    this.require(typeof value === "string" && value !== "", `has no text as ${name}`);
-    return value as string;
-  }
-
-  oneOf(name: string, choices: readonly string[]): string {
-    const value = this.text(name);
-    this.require(choices.includes(value), `has ${JSON.stringify(value)} as ${name}, not ${choices.join(" or ")}`);
-    return value;
-  }
-
-  list(name: string): readonly unknown[] {
-    const value = this.#fields[name];
-    this.require(Array.isArray(value), `has no list as ${name}`);
-    return value as unknown[];
-  }
 }

@@ -1,9 +1,9 @@
 /** Segments for who does not think in System V's flags: made, opened and listed by name of what is wanted. */
-import { SystemError } from "../../base/errors.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE } from "../../ipc/common/flags.ts";
 import { SHM_INFO, SHM_RDONLY, SHM_STAT_ANY } from "../../ipc/segments/flags.ts";
 import type { SegmentStatus } from "../../ipc/segments/segment.ts";
 import type { RequestOptions } from "../../net/request.ts";
+import { listByIndex } from "../common/list_by_index.ts";
 import type { SegmentAttachment } from "./segment_attachment.ts";
 import type { SegmentCalls } from "./segment_calls.ts";
 
@@ -24,8 +24,6 @@ export interface OpenOptions extends RequestOptions {
 }
 
 const MODE = 0o600;
-/** Questions under way at once while all segments are listed. */
-const LIST_COUNT_MAX = 256;
 
 /** See the head of this file; `Cluster.segments`. */
 export class Segments {
@@ -59,21 +57,8 @@ export class Segments {
   async list(options?: RequestOptions): Promise<SegmentStatus[]> {
     const asked = this.#withDefaults(options);
     const { value: last } = await this.#calls.shmctl(0, SHM_INFO, undefined, asked);
-    const all: SegmentStatus[] = [];
-    for (let first = 0; first <= last; first += LIST_COUNT_MAX) {
-      const count = Math.min(LIST_COUNT_MAX, last + 1 - first);
-      const found = await Promise.all(Array.from({ length: count }, (_, i) => this.#at(first + i, asked)));
-      all.push(...found.flatMap((status) => status ?? []));
-    }
-    return all;
-  }
-
-  async #at(index: number, options: RequestOptions): Promise<SegmentStatus | undefined> {
-    try {
-      return (await this.#calls.shmctl(index, SHM_STAT_ANY, undefined, options)).status;
-    } catch (error) {
-      if (error instanceof SystemError && error.code === "EINVAL") return undefined;
-      throw error;
-    }
+    return await listByIndex(last, async (index) => {
+      return (await this.#calls.shmctl(index, SHM_STAT_ANY, undefined, asked)).status;
+    });
   }
 }

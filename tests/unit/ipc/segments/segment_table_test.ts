@@ -10,19 +10,13 @@ import { NOBODYS } from "../../../../lib/ipc/segments/range_owners.ts";
 import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 import { shmctl } from "../../../../lib/ipc/segments/shmctl.ts";
 import { seededTest } from "../../../support/seeded.ts";
-import { principal, spaceOf, tableOf } from "./tables.ts";
+import { principal, refused, spaceOf, tableOf } from "./tables.ts";
 
 const ROOT = principal(0, 0);
 const ALICE = principal(1, 1);
 const BOB = principal(2, 2, 1);
 const PAGES = (count: number) => [{ size: count * PAGE_SIZE, blockSize: PAGE_SIZE }];
 const NOW = 1_000;
-
-function refused(code: string, run: () => unknown): SystemError {
-  const error = assertThrows(run, SystemError);
-  assertEquals(error.code, code);
-  return error;
-}
 
 /** Makes a segment that can be seen at once. */
 function make(table: SegmentTable, who: Principal, key: number, size: number, mode = 0o600): number {

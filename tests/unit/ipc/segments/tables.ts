@@ -1,4 +1,6 @@
 /** Spaces, tables and people for the tests of lib/ipc. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { SystemError } from "../../../../lib/base/errors.ts";
 import { Space } from "../../../../lib/config/space.ts";
 import { DEFAULT_LIMITS } from "../../../../lib/ipc/segments/limits.ts";
 import type { Limits } from "../../../../lib/ipc/segments/limits.ts";
@@ -35,4 +37,11 @@ export function tableOf(servers: readonly Server[], limits: Partial<Limits> = {}
 /** Somebody, with a process of his own. */
 export function principal(uid: number, gid: number, ...groups: number[]): Principal {
   return { uid, gid, groups, pid: 1000 + uid };
+}
+
+/** The error of a call, which must be refused with `code`. */
+export function refused(code: string, run: () => unknown): SystemError {
+  const error = assertThrows(run, SystemError);
+  assertEquals(error.code, code);
+  return error;
 }
