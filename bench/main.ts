@@ -9,8 +9,12 @@ import { benchCheckpoint } from "./checkpoint.ts";
 import { benchClient } from "./client.ts";
 import { benchMain } from "./harness/program.ts";
 import { benchMemory } from "./memory.ts";
-import { benchRegistry } from "./registry.ts";
 import { benchQueues } from "./queues.ts";
+import { benchRegistry } from "./registry.ts";
+import { benchSegments } from "./segments.ts";
 import { benchTcp } from "./tcp.ts";
 
-await benchMain([benchAttached, benchTcp, benchClient, benchMemory, benchRegistry, benchCheckpoint, benchQueues]);
+await benchMain([
+  ...[benchAttached, benchTcp, benchClient, benchMemory, benchSegments, benchQueues, benchRegistry],
+  benchCheckpoint,
+]);

@@ -12,13 +12,13 @@ const SETTLE_SAMPLES = 11;
 const SETTLE_INTERVAL_MS = 200;
 const MIB = 2 ** 20;
 
-/** The magic, and a hello of [id 1, kind 1, incarnation 0, epoch 0, versions 1 to 1, "bench", no token]. */
+/** The magic, and a hello of [id 1, kind 1, incarnation 0, epoch 0, versions 1 to 1, "bench", no token, no nonce, uid 0]. */
 const HELLO = new Uint8Array([
   ...new TextEncoder().encode("DSM1"),
-  ...[0, 0, 0, 15, 0, 0, 0, 0],
-  ...[0x98, 1, 1, 0, 0, 1, 1],
+  ...[0, 0, 0, 18, 0, 0, 0, 0],
+  ...[0x9a, 1, 1, 0, 0, 1, 1],
   ...[0xa5, ...new TextEncoder().encode("bench")],
-  ...[0xc4, 0],
+  ...[0xc4, 0, 0xc4, 0, 0],
 ]);
 
 const SERVER: Subject = {

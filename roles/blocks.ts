@@ -30,6 +30,8 @@ export const blocks = command({
   async run({ server }, options, shared) {
     await using cluster = await connect({
       config: formatEndpoint(shared.config),
+      secret: shared.secret,
+      tlsCa: shared.tlsCa,
       attach: false,
       timeoutMs: CONNECT_MS_MAX,
     });

@@ -28,6 +28,8 @@ async function withCluster<T>(
 ): Promise<T> {
   await using cluster = await connect({
     config: formatEndpoint(shared.config),
+    secret: shared.secret,
+    tlsCa: shared.tlsCa,
     attach: options.attach,
     timeoutMs: options.timeout,
     connectTimeoutMs: Math.min(CONNECT_MS_MAX, options.timeout),

@@ -6,11 +6,13 @@ import { DEFAULT_DIRECTORY, pruneCheckpoints } from "../lib/checkpoint/store.ts"
 import type { Checkpoint } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { GlobalLogger } from "../lib/node/logger/global_logger.ts";
 import { LocalLogger, SERVER_WAIT_MS_MAX } from "../lib/node/logger/local_logger.ts";
 import { MASTER_SILENT_MS_MAX } from "../lib/node/logger/logger_requests.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 
 const EXIT_INTERRUPTED = 1;
 
@@ -47,10 +49,11 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
       max: 1_000,
     },
     host: { kind: "string", about: "the address to listen on; the server is there too", default: "127.0.0.1" },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
   },
   async run({ isMaster, port, shmkey, semkey }, options, shared) {
-    requireLoopback(options.host, options.insecure);
+    const credentials = readCredentials(shared);
+    const listening = listeningFrom(options, credentials);
     if (port < 2) throw new UsageError(`PORT must be the server's port plus 1, not ${port}`);
     const log = startLog("logger", shared);
     const stopping = new AbortController();
@@ -65,6 +68,8 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
         semkey,
         waitMsMax: SERVER_WAIT_MS_MAX,
         masterSilentMsMax: MASTER_SILENT_MS_MAX,
+        credentials,
+        ...listening,
       },
       log,
       stopping.signal,
@@ -79,6 +84,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
       ? new GlobalLogger(
         {
           config: shared.config,
+          credentials,
           directory,
           periodMs: options.period,
           cutDelayMsMax: options.cutDelay,

@@ -11,8 +11,7 @@ export const queue = command({
     `Queues are the registry's, or with --host this host's kernel's, where C programs meet them with msgsnd and msgrcv. They
 are made by dsm ipcmk -Q, shown by dsm ipcs -q, removed by dsm ipcrm -Q.`,
   examples: [
-    ["dsm ipcmk -Q --key 7", "a queue"],
-    ["dsm queue send 7 --type 2 'go on'", "a message of type 2"],
+    ["dsm queue send 7 --type 2 'go on' --create", "a message of type 2, to a queue that is made if need be"],
     ["dsm queue recv 7 --type 2 --wait 5s", "take it out again, or wait for it"],
   ],
   subcommands: [send, recv],

@@ -1,9 +1,11 @@
 /** `dsm registry`: the registry, and what one asks of it. */
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { say } from "../lib/cli/output.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 import { RegistryServer } from "../lib/node/registry/registry_server.ts";
 import { STALL_MS_MAX } from "../lib/net/transport.ts";
 import { bind } from "./registry/bind.ts";
@@ -36,7 +38,6 @@ forgotten. With --port 0 and without --state all ends with the process.`,
   args: { port: { kind: "port", about: "where to listen; 0: the kernel chooses", default: 9750 } },
   options: {
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
     state: { kind: "string", about: "the file for names and queues [default: see above]", optional: true },
     transport: {
       kind: "string",
@@ -49,15 +50,17 @@ forgotten. With --port 0 and without --state all ends with the process.`,
       about: "close a client that does not take its replies for that long",
       default: STALL_MS_MAX,
     },
+    ...LISTENER,
   },
   subcommands: [bind, query, list, watch, unbind],
-  async run({ port }, { host, insecure, state, transport, stall }, shared) {
-    requireLoopback(host, insecure);
+  async run({ port }, options, shared) {
+    const listening = listeningFrom(options, readCredentials(shared));
+    const { host, state, transport, stall } = options;
     const log = startLog("registry", shared);
     const lost = new AbortController();
     // listening for signals comes first: whoever has read the readiness line may stop us at once
     const stopped = untilStopped({ signal: lost.signal });
-    const server = await RegistryServer.start({ host, port, state, transport, stallMsMax: stall }, log);
+    const server = await RegistryServer.start({ host, port, state, transport, stallMsMax: stall, ...listening }, log);
     readiness("registry", { host: server.host, port: server.port }, {
       names: server.kept.nameCount,
       queues: server.kept.queueCount,

@@ -3,13 +3,26 @@ import { UsageError } from "../lib/base/errors.ts";
 import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
+import { LISTENER } from "../lib/cli/listener.ts";
 import { startLog } from "../lib/cli/logging.ts";
 import { say } from "../lib/cli/output.ts";
 import { MemoryServer } from "../lib/node/memory/memory_server.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import type { CredentialFiles } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
+import type { LogSink } from "../lib/node/common/log_sink.ts";
+import { stateDirectory } from "../lib/node/common/state_directory.ts";
+import { IN_MEMORY } from "../lib/node/common/state_file.ts";
+import type { SimpleCalls, SimpleHome } from "../lib/node/memory/simple_calls.ts";
+import { ClusterSource } from "../lib/node/simple/cluster_source.ts";
+import { SimpleHost } from "../lib/node/simple/simple_host.ts";
+import { StandaloneSource } from "../lib/node/simple/standalone_source.ts";
 import { STALL_MS_MAX } from "../lib/net/transport.ts";
 
 const EXIT_LOST = 1;
+const PORT = 9734;
+/** Where the second ancestor listened. */
+const STANDALONE_PORT = 8080;
 
 /** See the head of this file. */
 export const server = command({
@@ -19,7 +32,12 @@ export const server = command({
     `The region lies in System V shared memory (SHMKEY) guarded by a semaphore set (SEMKEY). A server that is killed loses
 nothing: the next one started with the same keys takes the bytes over. Stopped in order (Ctrl-C, SIGTERM, or a line on
 standard input) it removes both, unless --keep. --restore is for memory that is made anew: bytes that a dead server left
-are never overwritten.`,
+are never overwritten.
+
+With --standalone it is a shared memory server by itself, for clients of the simple dialect (docs/PROTOCOL.md): it keeps a
+table of segments of its own in --state, by default server-PORT.sqlite in $XDG_STATE_HOME/dsm or ~/.local/state/dsm, and
+joins no cluster; on port 0 and without --state the table ends with the process. Without it the simple dialect is served
+once a config server has taken this server over.`,
   examples: [
     ["dsm server", "port 9734, keys 1238 and 1234, 64 MiB"],
     ["dsm server 9734 1238 1234", "the same, as the first ancestor wrote it"],
@@ -29,9 +47,14 @@ are never overwritten.`,
     ],
     ["dsm server 9734 1238 1234 --restore latest", "begin with its image in the newest of ./checkpoints"],
     ["dsm server 0 0 0 --size 1GiB", "a port of the kernel's choice, private keys"],
+    ["dsm server --standalone", "a shared memory server by itself on port 8080, as distributed_shm_server was"],
   ],
   args: {
-    port: { kind: "port", about: "where to listen; 0: the kernel chooses", default: 9734 },
+    port: {
+      kind: "port",
+      about: `where to listen; 0: the kernel chooses [default: ${PORT}, with --standalone ${STANDALONE_PORT}]`,
+      optional: true,
+    },
     shmkey: { kind: "key", about: "key of the shared memory; 0: private", default: 1238 },
     semkey: { kind: "key", about: "key of the semaphore set; 0: private", default: 1234 },
   },
@@ -40,8 +63,10 @@ are never overwritten.`,
     blockSize: { kind: "size", about: "bytes that are locked together", default: 4096 },
     fill: { kind: "string", about: "what fresh bytes are: one character, or a number from 0 to 255", default: "0" },
     mode: { kind: "mode", about: "permissions of memory and semaphores", default: 0o600 },
+    standalone: { kind: "boolean", about: "have a table of segments of its own, and join no cluster" },
+    state: { kind: "string", about: "the file for that table [default: see above]", optional: true },
     host: { kind: "string", about: "the address to listen on", default: "127.0.0.1" },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
     transport: {
       kind: "string",
       about: "how connections are served",
@@ -64,8 +89,15 @@ are never overwritten.`,
     },
     keep: { kind: "boolean", about: "leave memory and semaphores when stopped, for the next server" },
   },
-  async run({ port, shmkey, semkey }, options, shared) {
-    requireLoopback(options.host, options.insecure);
+  async run({ port: portGiven, shmkey, semkey }, options, shared) {
+    const credentials = readCredentials(shared);
+    const listening = listeningFrom(options, credentials);
+    if (options.state !== undefined && !options.standalone) {
+      throw new UsageError(
+        "--state is for the table of a --standalone server; a cluster's is kept by its config server",
+      );
+    }
+    const port = portGiven ?? (options.standalone ? STANDALONE_PORT : PORT);
     const log = startLog("server", shared);
     const lost = new AbortController();
     // listening for signals comes first: whoever has read the readiness line may stop us at once
@@ -75,6 +107,7 @@ are never overwritten.`,
       shmkey,
       semkey,
       host: options.host,
+      ...listening,
       size: options.size,
       blockSize: options.blockSize,
       fill: parseFill(options.fill),
@@ -82,6 +115,7 @@ are never overwritten.`,
       transport: options.transport,
       holdMs: options.hold,
       stallMsMax: options.stall,
+      simple: (home) => simpleCalls(home, port, options, shared, log),
       ...(options.restore === undefined
         ? {}
         : { restore: { directory: options.dir, name: options.restore, index: options.image } }),
@@ -93,6 +127,7 @@ are never overwritten.`,
       block: options.blockSize,
       start: memory.start,
       transport: memory.transport,
+      ...options.standalone && { standalone: 1 },
     });
     memory.lost.then((reason) => lost.abort(reason));
     const reason = await stopped;
@@ -110,6 +145,19 @@ are never overwritten.`,
     return 0;
   },
 });
+
+/** Who carries out what clients of the simple dialect ask. @param port as asked for: one of the kernel's choice has no file. */
+function simpleCalls(
+  home: SimpleHome,
+  port: number,
+  options: { readonly standalone: boolean; readonly state: string | undefined; readonly hold: number },
+  credentials: CredentialFiles,
+  log: LogSink,
+): SimpleCalls {
+  if (!options.standalone) return new SimpleHost(new ClusterSource(home, credentials, log), log);
+  const file = port === 0 ? IN_MEMORY : `${stateDirectory()}/server-${port}.sqlite`;
+  return new SimpleHost(new StandaloneSource(home, { state: options.state ?? file, holdMs: options.hold }, log), log);
+}
 
 /** One character stands for its code, a number from 0 to 255 for itself; `0` to `9` are numbers. */
 function parseFill(text: string): number {

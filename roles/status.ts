@@ -27,9 +27,9 @@ function ratesOf(before: readonly ServerRow[], now: readonly ServerRow[]): Map<s
 }
 
 /** A line about the registry. */
-async function registryLine({ registry: endpoint }: Shared): Promise<string> {
+async function registryLine({ registry: endpoint, secret, tlsCa }: Shared): Promise<string> {
   const name = formatEndpoint(endpoint);
-  await using registry = new Registry({ registry: name, timeoutMs: REGISTRY_MS_MAX });
+  await using registry = new Registry({ registry: name, secret, tlsCa, timeoutMs: REGISTRY_MS_MAX });
   try {
     const { nameCount, queueCount, messageCount, sessionCount, uptimeMs } = await registry.info();
     const uptime = formatTime(Math.floor(uptimeMs / 1000) * 1000);
@@ -55,6 +55,8 @@ export const status = command({
   async run(_args, options, shared) {
     await using cluster = await connect({
       config: formatEndpoint(shared.config),
+      secret: shared.secret,
+      tlsCa: shared.tlsCa,
       attach: false,
       timeoutMs: CONNECT_MS_MAX,
     });

@@ -13,6 +13,7 @@ import { ipcs } from "./ipcs.ts";
 import { logger } from "./logger.ts";
 import { queue } from "./queue.ts";
 import { registry } from "./registry.ts";
+import { secret } from "./secret.ts";
 import { server } from "./server.ts";
 import { status } from "./status.ts";
 import { up } from "./up.ts";
@@ -38,6 +39,7 @@ export const PROGRAM: Program = {
     logger,
     registry,
     queue,
+    secret,
     checkpoint,
     ipcs,
     ipcmk,
@@ -45,9 +47,6 @@ export const PROGRAM: Program = {
     completionsOf(() => PROGRAM),
   ],
 };
-
-/** The port that distributed_shm_server listens on when its command line names none. */
-const DISTRIBUTED_SHM_SERVER_PORT = "8080";
 
 /** Under each name of an ancestor: its command line as one of ours. */
 const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = new Map([
@@ -57,10 +56,7 @@ const ANCESTORS: ReadonlyMap<string, (argv: readonly string[]) => string[]> = ne
   ["client", (argv) => ["client", ...argv]],
   ["registry", (argv) => ["registry", ...argv]],
   ["dsmexec", (argv) => ["exec", ...argv]],
-  ["distributed_shm_server", (argv) => {
-    const portGiven = /^\d+$/.test(argv[0] ?? "");
-    return ["server", ...portGiven ? [] : [DISTRIBUTED_SHM_SERVER_PORT], ...argv];
-  }],
+  ["distributed_shm_server", (argv) => ["server", "--standalone", ...argv]],
 ]);
 
 /** The names of older programs under which dsm takes a role. */

@@ -5,12 +5,14 @@ import { DEFAULT_DIRECTORY } from "../lib/checkpoint/store.ts";
 import { command } from "../lib/cli/command.ts";
 import { readiness, untilStopped } from "../lib/cli/daemon.ts";
 import { selfCommand } from "../lib/cli/executable.ts";
+import { LISTENER, listenerArgs } from "../lib/cli/listener.ts";
 import { say } from "../lib/cli/output.ts";
 import { styleFor } from "../lib/cli/style.ts";
 import { recordOf, removeRecord, writeRecord } from "../lib/launch/cluster_record.ts";
 import { LocalCluster } from "../lib/launch/local_cluster.ts";
 import type { ClusterPlan } from "../lib/launch/local_cluster.ts";
-import { requireLoopback } from "../lib/node/common/loopback.ts";
+import { readCredentials } from "../lib/node/common/credentials.ts";
+import { listeningFrom } from "../lib/node/common/listening.ts";
 import { detach } from "./cluster/detach.ts";
 import { planFromFile, planLocal } from "./cluster/plan.ts";
 import { prepareRestore } from "./cluster/prepare_restore.ts";
@@ -80,7 +82,7 @@ A role that dies is told of, with the command that starts it again; of a server 
     restore: { kind: "string", about: "begin with this checkpoint: a name, or latest", optional: true },
     dir: { kind: "string", about: "where checkpoints are", default: DEFAULT_DIRECTORY },
     keep: { kind: "integer", about: "keep the newest N checkpoints only", optional: true, min: 1 },
-    insecure: { kind: "boolean", about: "listen beyond this host although nobody is asked who they are" },
+    ...LISTENER,
   },
   async run({ file }, options, shared) {
     if (options.local !== undefined && file !== undefined) {
@@ -90,17 +92,28 @@ A role that dies is told of, with the command that starts it again; of a server 
     const plan = options.local === undefined
       ? await planFromFile(file ?? "config.txt", options)
       : planLocal(options.local, options);
-    for (const server of plan.servers) requireLoopback(server.host, options.insecure);
-    const { port, insecure, restore, dir } = options;
+    const credentials = readCredentials(shared);
+    for (const { host } of plan.servers) listeningFrom({ ...options, host }, credentials);
+    const { port, restore, dir, transport } = options;
+    const { secret, tlsCa } = shared;
     const planned = {
       ...plan,
-      registry: options.serveRegistry ? { host: HOST, port: registryPort(options) } : undefined,
+      registry: options.serveRegistry
+        ? { host: HOST, port: registryPort(options), options: ["--transport", transport] }
+        : undefined,
       masterOptions: options.logger ? masterOptions(options) : undefined,
     };
     return await serve(planned, {
       port,
-      options: ["--log-level", shared.logLevel, "--log-format", shared.logFormat, ...(insecure ? ["--insecure"] : [])],
-      onServing: restore === undefined ? async () => {} : await prepareRestore(dir, restore, plan.servers),
+      options: [
+        ...["--log-level", shared.logLevel, "--log-format", shared.logFormat],
+        ...listenerArgs(options),
+        ...secret === undefined ? [] : ["--secret", secret],
+        ...tlsCa === undefined ? [] : ["--tls-ca", tlsCa],
+      ],
+      onServing: restore === undefined
+        ? async () => {}
+        : await prepareRestore(dir, restore, plan.servers, { secret, tlsCa }),
     });
   },
 });

@@ -286,6 +286,22 @@ for process in "${ancient[@]}"; do
   ends "$process" 0 "kill $process"
 done
 
+# ---- the second ancestor's server, under its name
+
+ln -s "$here/dsm" "$work/ancestor/distributed_shm_server"
+start distributed_shm_server "ready server *:$port1 *standalone=1" \
+  "$work/ancestor/distributed_shm_server" $port1 $shm1 $sem1 --size 1MiB
+standalone=$started
+if command -v python3 >/dev/null; then
+  expect 0 'hello: 4096 bytes, 1 attached, mode 600' python3 -B examples/simple_client.py $port1 1234 hello
+fi
+if command -v cc >/dev/null; then
+  step cc -Wall -Wextra -Werror -Iinclude -o "$work/simple_client" examples/simple_client.c
+  expect 0 'hello: 4096 bytes, 1 attached, mode 600' "$work/simple_client" $port1 1234 hello
+fi
+kill $standalone
+ends $standalone 0 "kill $standalone, distributed_shm_server"
+
 # ---- a whole cluster with one command
 
 if ./dsm up --help >/dev/null 2>&1; then

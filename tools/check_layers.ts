@@ -32,6 +32,7 @@ const LAYERS: readonly string[] = [
   "lib/node/logger",
   "lib/node/config",
   "lib/node/registry",
+  "lib/node/simple",
   "lib/launch",
   "lib/cli",
   "roles",

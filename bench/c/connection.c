@@ -69,10 +69,10 @@ static void receiveAll(int socket, void *bytes, size_t size) {
 }
 
 static void greetNatively(int socket) {
-    /* [id 0, hello, incarnation 0, epoch 0, versions 1 to 1, software, no token] */
-    static const char hello[] = "DSM1\0\0\0\x18\0\0\0\0\x98\0\x01\0\0\x01\x01\xae" "load_generator\xc4";
+    /* [id 0, hello, incarnation 0, epoch 0, versions 1 to 1, software, no token, no nonce, uid 0] */
+    static const char hello[] = "DSM1\0\0\0\x1b\0\0\0\0\x9a\0\x01\0\0\x01\x01\xae" "load_generator\xc4\0\xc4\0";
     unsigned char bytes[1024];
-    sendAll(socket, hello, sizeof hello); /* the literal's own 0 is the token's length */
+    sendAll(socket, hello, sizeof hello); /* the literal's own 0 is the uid */
     receiveAll(socket, bytes, 4);
     if (memcmp(bytes, "DSM1", 4) != 0) failOnBytes("not a native greeting", bytes, 4);
     receiveAll(socket, bytes, NATIVE_SIZES);

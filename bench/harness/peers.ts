@@ -70,12 +70,18 @@ export async function startDsmServer(directory: string, cpu: number, size: strin
   }
 }
 
-/** Starts `dsm config` for these servers. */
-export async function startDsmConfig(directory: string, cpu: number, servers: readonly Peer[]): Promise<Peer> {
+/** Starts `dsm config` for these servers, with further `options`. */
+export async function startDsmConfig(
+  directory: string,
+  cpu: number,
+  servers: readonly Peer[],
+  options: readonly string[] = [],
+): Promise<Peer> {
   const file = await Deno.makeTempFile({ dir: directory, prefix: "config", suffix: ".txt" });
   const lines = servers.map((server) => `${server.host}:${server.port}`);
   await Deno.writeTextFile(file, [servers.length, ...lines, ""].join("\n"));
-  const child = new Child(pinned(cpu, dsmCommand(["config", file, "--port", "0"])), { XDG_STATE_HOME: directory });
+  const command = dsmCommand(["config", file, "--port", "0", ...options]);
+  const child = new Child(pinned(cpu, command), { XDG_STATE_HOME: directory });
   const [, host, port] = await child.ready(/^ready config (\S+):(\d+)/m);
   return {
     host: host as string,

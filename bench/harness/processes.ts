@@ -154,11 +154,22 @@ export class Child implements AsyncDisposable {
 
 /** Runs a command that prints one JSON object, and returns the object's numbers. */
 export async function runForNumbers(command: readonly string[], limitMs: number): Promise<Record<string, number>> {
+  const fields = Object.entries(await runForObject(command, limitMs));
+  return Object.fromEntries(fields.filter((field): field is [string, number] => typeof field[1] === "number"));
+}
+
+/** Runs a command that prints one JSON object of arrays of numbers, and returns them. */
+export async function runForSamples(command: readonly string[], limitMs: number): Promise<Record<string, number[]>> {
+  const fields = Object.entries(await runForObject(command, limitMs));
+  return Object.fromEntries(fields.filter((field): field is [string, number[]] => Array.isArray(field[1])));
+}
+
+async function runForObject(command: readonly string[], limitMs: number): Promise<object> {
   await using child = new Child(command);
   const text = await child.output(limitMs);
   const value: unknown = JSON.parse(text);
   if (typeof value !== "object" || value === null) throw new Error(`${command.join(" ")}: printed no object: ${text}`);
-  return Object.fromEntries(Object.entries(value).filter(([, number]) => typeof number === "number"));
+  return value;
 }
 
 /** One of those numbers. */

@@ -9,6 +9,7 @@
 import config from "../../deno.json" with { type: "json" };
 import { invariant } from "../base/assert.ts";
 import { CheckpointError } from "../base/errors.ts";
+import type { TableRows } from "../ipc/segments/segment_rows.ts";
 import { syncDirectory } from "../sys/files.ts";
 import { Hasher } from "./checksum.ts";
 import { onFile } from "./file_error.ts";
@@ -31,6 +32,8 @@ export interface DraftRequest {
   readonly epoch: number;
   /** When it is taken: ms since 1970. */
   readonly timeMs: number;
+  /** The table of segments at the cut. */
+  readonly table: TableRows;
   /** All servers, in the order of the space. */
   readonly servers: readonly DraftServer[];
   /** A complete checkpoint of the same directory on whose images others may be built. */
@@ -114,8 +117,8 @@ export class Draft implements AsyncDisposable {
   }
 
   /**
-   * Writes `bytes` at `offset` of a server's image, beside other writes. They must not change before the promise resolves.
-   * A full image takes each byte once at most.
+   * Writes `bytes` at `offset` of a server's image, which is not before the end of what was written to it earlier.
+   * Resolves when they may change again; what the disk refuses later is thrown by a later write, or by `complete`.
    *
    * @throws SystemError: ENOSPC, EIO and others; the signal's reason.
    */

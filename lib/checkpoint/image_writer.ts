@@ -1,23 +1,24 @@
 /**
  * One image of a draft.
  *
- *   - A full image begins as a hole of its size. Zeros are not written into it, so it takes each byte once at most.
+ *   - A full image begins as a hole of its size. Zeros are not written into it.
  *   - An incremental image begins as the file of the checkpoint before, under a second name. With the first byte that is
- *     written it becomes a file of its own: a file that a complete checkpoint has is never written to.
+ *     written it becomes a file of its own, by sharing what it has with the old one, else as a copy into which the changes
+ *     are woven: a file that a complete checkpoint has is never written to.
+ *   - What is written comes in ascending order.
  */
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { invariant } from "../base/assert.ts";
 import { CheckpointError } from "../base/errors.ts";
-import { copyRange, dataRanges, reflink, writeAt } from "../sys/files.ts";
-import { CHECKED_SIZE, CHECKSUM_SIZE } from "./checksum.ts";
+import { reflink } from "../sys/files.ts";
+import { CHECKSUM_SIZE } from "./checksum.ts";
 import { codeOf, fileError, onFile } from "./file_error.ts";
+import { ImageStream, writeAll } from "./image_stream.ts";
 import type { ImageRecord, Method } from "./manifest.ts";
-import { runsToWrite } from "./zeros.ts";
 
 /** Only its owner may look into an image: a server's memory is no more open than that. */
 const IMAGE_MODE = 0o600;
-const STEP_SIZE = CHECKED_SIZE;
 
 /** What an image has before anything is written. */
 export interface ImageStart {
@@ -30,25 +31,35 @@ export interface ImageStart {
 /** What the manifest says of a finished image. */
 export type ImageOutcome = Pick<ImageRecord, "changedSize" | "method" | "checksums">;
 
+/** Where the bytes go: into a file that has all others already, or into one that is written from its start to its end. */
+interface Target {
+  readonly file: FileHandle;
+  readonly stream: ImageStream | undefined;
+}
+
 /** See the head of this file. */
 export class ImageWriter {
   readonly #path: string;
   readonly #size: number;
   readonly #checksums: Uint8Array;
   #method: Method;
-  /** The file to write to; none while it is the one of the checkpoint before. */
-  #file: Promise<FileHandle> | undefined;
-  #changedSize = 0;
+  /** None while the image is the file of the checkpoint before. */
+  #target: Target | undefined;
+  /** Bytes handed in to be written. */
+  #putSize = 0;
+  /** Where the latest of them ended. */
+  #putEnd = 0;
   /** Why a write failed: then nobody knows what is in the image. */
   #failure: { readonly error: unknown } | undefined;
-  readonly #writing = new Set<Promise<void>>();
+  /** Writes are carried out one after the other. */
+  #writing: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, { size, checksums }: ImageStart, method: Method, file?: Promise<FileHandle>) {
+  private constructor(path: string, { size, checksums }: ImageStart, method: Method, target?: Target) {
     this.#path = path;
     this.#size = size;
     this.#checksums = checksums;
     this.#method = method;
-    this.#file = file;
+    this.#target = target;
   }
 
   /** Makes an image of zeros at `path`. @throws SystemError: ENOSPC, EACCES and others. */
@@ -60,7 +71,7 @@ export class ImageWriter {
       await file.close();
       throw error;
     }
-    return new ImageWriter(path, start, "full", Promise.resolve(file));
+    return new ImageWriter(path, start, "full", { file, stream: new ImageStream(file, start.size) });
   }
 
   /**
@@ -83,26 +94,34 @@ export class ImageWriter {
     return writer;
   }
 
-  /** Writes `bytes` at `offset`; they must not change before the promise resolves. @throws SystemError: ENOSPC, EIO. */
+  /**
+   * Writes `bytes` at `offset`, which is not before the end of what was written earlier. Resolves when they may change again.
+   *
+   * @throws SystemError: ENOSPC, EIO, of an earlier write as well; what is refused later `finish` throws.
+   */
   write(offset: number, bytes: Uint8Array): Promise<void> {
     invariant(offset >= 0 && offset + bytes.length <= this.#size, `no bytes at ${offset} of ${this.#path}`);
-    const writing = this.#write(offset, bytes).finally(() => this.#writing.delete(writing));
-    this.#writing.add(writing);
-    return writing;
+    invariant(offset >= this.#putEnd, `an image is written in ascending order: ${this.#path}`);
+    this.#putEnd = offset + bytes.length;
+    this.#putSize += bytes.length;
+    const written = this.#writing.then(() => this.#write(offset, bytes));
+    this.#writing = written.catch(() => {});
+    return written;
   }
 
   async #write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
     try {
-      const file = await (this.#file ?? this.#own(this.#path));
-      const runs = this.#method === "full" ? runsToWrite(offset, bytes) : [{ offset, bytes }];
-      for (const run of runs) {
-        await writeAll(file, run.offset, run.bytes);
-        this.#changedSize += run.bytes.length;
-      }
+      const { file, stream } = this.#target ?? await this.#own(this.#path);
+      await (stream ? stream.put(offset, bytes) : writeAll(file, offset, bytes));
     } catch (error) {
-      this.#failure ??= { error: fileError("write", this.#path, error) };
-      throw this.#failure.error;
+      throw this.#fail(error);
     }
+  }
+
+  #fail(error: unknown): unknown {
+    this.#failure ??= { error: fileError("write", this.#path, error) };
+    return this.#failure.error;
   }
 
   /** Sets the checksum of a MiB, counted from 0: {@linkcode CHECKSUM_SIZE} bytes. */
@@ -113,33 +132,43 @@ export class ImageWriter {
 
   /** Brings everything to the disk, and closes the file. @throws SystemError: ENOSPC, EIO, of an earlier write as well. */
   async finish(): Promise<ImageOutcome> {
-    await Promise.allSettled(this.#writing);
+    await this.#writing;
     if (this.#failure !== undefined) throw this.#failure.error;
-    const file = await this.#file;
-    if (file !== undefined) await onFile("write", this.#path, () => file.sync());
+    const target = this.#target;
+    try {
+      await target?.stream?.end();
+      await target?.file.sync();
+    } catch (error) {
+      throw this.#fail(error);
+    }
     await this.close();
-    const changedSize = Math.min(this.#changedSize, this.#size); // a byte may have been written twice
+    // zeros that a full image is spared were not written
+    const changedSize = this.#method === "full" ? target?.stream?.writtenSize ?? 0 : this.#putSize;
     return { changedSize, method: this.#method, checksums: this.#checksums };
   }
 
   /** Closes the file once nothing is being written any more. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#writing);
-    const file = await this.#file?.catch(() => undefined);
-    this.#file = undefined;
-    await file?.close();
+    await this.#writing;
+    const target = this.#target;
+    this.#target = undefined;
+    await target?.stream?.close();
+    await target?.file.close();
   }
 
-  /** Makes the image a file of its own with the bytes of `base`; once, whoever asks. */
-  #own(base: string): Promise<FileHandle> {
-    return this.#file ??= onFile("copy", base, async () => {
+  /** Makes the image a file of its own with the bytes of `base`. */
+  #own(base: string): Promise<Target> {
+    return onFile("copy", base, async () => {
       const fresh = `${this.#path}.own`;
       const file = await open(fresh, "wx+", IMAGE_MODE);
+      let stream: ImageStream | undefined;
       try {
-        this.#method = await copyImage(base, file, this.#size);
+        stream = await startCopy(base, file, this.#size);
+        this.#method = stream ? "copy" : "reflink";
         await Deno.rename(fresh, this.#path);
-        return file;
+        return this.#target = { file, stream };
       } catch (error) {
+        await stream?.close();
         await file.close();
         await Deno.remove(fresh);
         throw error;
@@ -148,32 +177,10 @@ export class ImageWriter {
   }
 }
 
-/** Fills `into`, an empty file, with the `size` bytes of the file at `path`; holes stay holes. */
-async function copyImage(path: string, into: FileHandle, size: number): Promise<Method> {
+/** Makes `into`, an empty file, share the bytes of the file at `path`; else returns what fills it with them. */
+async function startCopy(path: string, into: FileHandle, size: number): Promise<ImageStream | undefined> {
   const from = await open(path, "r");
-  try {
-    if (reflink(from.fd, into.fd)) return "reflink";
-    await into.truncate(size);
-    for (const range of dataRanges(from.fd, size)) {
-      const copiedEnd = await copyRange(from.fd, into.fd, range);
-      const buffer = copiedEnd < range.end ? new Uint8Array(STEP_SIZE) : new Uint8Array(0);
-      for (let offset = copiedEnd; offset < range.end;) {
-        const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, range.end - offset), offset);
-        if (bytesRead === 0) throw new CheckpointError(`${path} became shorter while it was copied`);
-        for (const run of runsToWrite(offset, buffer.subarray(0, bytesRead))) {
-          await writeAll(into, run.offset, run.bytes);
-        }
-        offset += bytesRead;
-      }
-    }
-    return "copy";
-  } finally {
-    await from.close();
-  }
-}
-
-async function writeAll(file: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
-  for (let done = await writeAt(file.fd, bytes, offset); done < bytes.length;) {
-    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
-  }
+  if (!reflink(from.fd, into.fd)) return new ImageStream(into, size, { file: from, path });
+  await from.close();
+  return undefined;
 }

@@ -6,6 +6,8 @@
  *   - Nothing read from a file is believed before it was checked: types, ranges, and that the parts fit together.
  */
 import { CheckpointError } from "../base/errors.ts";
+import { EMPTY_TABLE, endOf, requirePictureRows, SEGMENT_COLUMNS } from "../ipc/segments/segment_rows.ts";
+import type { TableRows } from "../ipc/segments/segment_rows.ts";
 import { CHECKED_SIZE, CHECKSUM_SIZE } from "./checksum.ts";
 import { field, hexField, listField, requireThat, textField, wholeField } from "./json_fields.ts";
 import type { JsonObject } from "./json_fields.ts";
@@ -56,6 +58,8 @@ export interface Manifest {
   readonly software: string;
   /** The checkpoint from which some images were begun; null when all are full. */
   readonly previous: { readonly name: string; readonly epoch: number } | null;
+  /** The table of segments, without attachments. */
+  readonly table: TableRows;
   /** In the order of the space. */
   readonly servers: readonly ImageRecord[];
 }
@@ -80,7 +84,7 @@ export function spaceSize({ servers }: Pick<Manifest, "servers">): number {
 
 /** The bytes of the file. */
 export async function encodeManifest(manifest: Manifest): Promise<Uint8Array<ArrayBuffer>> {
-  const { incarnation, epoch, timeMs, software, previous, servers } = manifest;
+  const { incarnation, epoch, timeMs, software, previous, table, servers } = manifest;
   const fields = {
     format: FORMAT,
     incarnation,
@@ -88,7 +92,7 @@ export async function encodeManifest(manifest: Manifest): Promise<Uint8Array<Arr
     time: new Date(timeMs).toISOString(),
     software,
     previous,
-    segments: [],
+    ...encodeTable(table),
     layout: servers.map(encodeImage),
   };
   // the checksum takes the place of the closing brace
@@ -141,12 +145,15 @@ function manifestFrom(fields: JsonObject): Manifest {
     return server;
   });
   requireThat(Number.isSafeInteger(base), "its servers have more bytes than there can be");
+  const table = tableFrom(fields);
+  requireThat(endOf(table.segments) <= base, "a segment ends beyond the last server");
   return {
     incarnation: wholeField(fields, "incarnation"),
     epoch: wholeField(fields, "epoch"),
     timeMs,
     software: textField(fields, "software"),
     previous: previousFrom(fields),
+    table,
     servers,
   };
 }
@@ -155,6 +162,20 @@ function previousFrom(fields: JsonObject): Manifest["previous"] {
   if (fields.previous === null) return null;
   const previous = field(fields, "previous");
   return { name: textField(previous, "name"), epoch: wholeField(previous, "epoch") };
+}
+
+/** Of a cluster that never had a segment nothing is said of ids, as in the time before there were any. */
+function encodeTable({ sequence, lastIndex, segments }: TableRows): JsonObject {
+  const rows = segments.map((row) => Object.fromEntries(SEGMENT_COLUMNS.map((column) => [column, row[column]])));
+  return { ...lastIndex < 0 ? {} : { ids: { sequence, lastIndex } }, segments: rows };
+}
+
+function tableFrom(fields: JsonObject): TableRows {
+  const segments = listField(fields, "segments");
+  if (fields.ids === undefined && segments.length === 0) return EMPTY_TABLE;
+  const ids = field(fields, "ids");
+  const [sequence, lastIndex] = [wholeField(ids, "sequence"), wholeField(ids, "lastIndex")];
+  return requirePictureRows({ ...EMPTY_TABLE, sequence, lastIndex, segments });
 }
 
 function imageFrom(fields: JsonObject, index: number, base: number): ImageRecord {

@@ -15,6 +15,18 @@ export const SHARED = {
     default: { host: "127.0.0.1", port: 9750 },
     env: "DSM_REGISTRY",
   },
+  secret: {
+    kind: "string",
+    about: "the file of the secret to prove beyond this host",
+    env: "DSM_SECRET_FILE",
+    optional: true,
+  },
+  tlsCa: {
+    kind: "string",
+    about: "dial with TLS: the certificates, PEM, that servers' must come from",
+    env: "DSM_TLS_CA",
+    optional: true,
+  },
   json: { kind: "boolean", about: "print one JSON array of flat objects" },
   debug: { kind: "boolean", about: "show the stack of an error" },
   logLevel: {

@@ -36,7 +36,9 @@ export interface ClusterPlan {
   /** Where the config server listens. */
   readonly config: { readonly host: string; readonly port: number };
   /** Where the registry listens; undefined: there is none. */
-  readonly registry: { readonly host: string; readonly port: number } | undefined;
+  readonly registry:
+    | { readonly host: string; readonly port: number; readonly options: readonly string[] }
+    | undefined;
   /** The servers, in the order of the space. */
   readonly servers: readonly ServerPlan[];
   /** Called with the config server's `host:port` once the servers serve, before there is a logger. */
@@ -130,8 +132,8 @@ export class LocalCluster implements AsyncDisposable {
   async #startRegistry(): Promise<void> {
     const { registry } = this.#plan;
     if (!registry) return;
-    const { host, port } = registry;
-    const rest = ["--host", host, "--state", `${this.directory}/registry.sqlite`];
+    const { host, port, options } = registry;
+    const rest = ["--host", host, "--state", `${this.directory}/registry.sqlite`, ...options];
     const child = this.#start(`registry:${port}`, ["registry", `${port}`, ...rest]);
     this.registry = (await child.ready).endpoint;
     this.#watch(child, ["registry", `${parseEndpoint(this.registry).port}`, ...rest]);

@@ -9,7 +9,9 @@
  *     after a cut is written before one; after it and before the guards are given back, so that what was read is known.
  *   - While a checkpoint is copied, writers save blocks themselves; one that cannot (no right to the shadow, or a control
  *     group so small that the copies could end it) is "refused".
- *   - After "refused" because the region is gone, `isLost` is true, and the attachment is good for nothing but `detach`.
+ *   - The server lets others than root and its own user attach only while no segment ever lay on the region. When the first
+ *     one comes the footer says so, and every attachment is refused: who asks the server again hears whether he still may.
+ *   - After "refused" because the region is gone, or is not as free as it was, `isLost` is true, and the attachment is good for nothing but `detach`.
  */
 import { SystemError } from "../base/errors.ts";
 import { Deadline, pauseBlocking } from "../base/clock.ts";
@@ -51,11 +53,12 @@ const BLOCKING_MS_MAX = 10_000;
 
 /** See the head of this file. Offsets count from the start of the region. */
 export class Attachment {
-  /** Whether the region is gone for good. */
+  /** Whether the region is gone for good, or this attachment of it. */
   isLost = false;
   readonly #region: Region;
   readonly #plan: GuardPlan;
   readonly #cookieWord: number;
+  readonly #ownedFirst: number;
   readonly #epoch: EpochWord;
   /** Whether copies of every block would fit what this process may use. */
   readonly #maySave: boolean;
@@ -76,6 +79,7 @@ export class Attachment {
     this.#maySave = memoryLimit() > region.layout.size;
     this.#plan = region.guards.plan();
     this.#cookieWord = region.word(FooterWord.cookie);
+    this.#ownedFirst = region.word(FooterWord.ownedFirst);
   }
 
   /**
@@ -111,7 +115,7 @@ export class Attachment {
   /** Whether the memory may be used; expects guards to be held. */
   #check(offset: number, size: number, lowest: number): boolean {
     const region = this.#region;
-    if (!region.isSameHeld(this.#cookieWord)) {
+    if (!region.isSameHeld(this.#cookieWord, this.#ownedFirst)) {
       this.isLost = true;
       return false;
     }
@@ -166,7 +170,7 @@ export class Attachment {
     if (this.isLost || this.#held) return false;
     const guard = block % region.guards.count;
     if (region.guards.tryTakeOne(guard) !== "done") return false;
-    const isPlain = region.isSameHeld(this.#cookieWord) && region.isPlainHeld(block, lowest) &&
+    const isPlain = region.isSameHeld(this.#cookieWord, this.#ownedFirst) && region.isPlainHeld(block, lowest) &&
       region.isKnownHeld(this.#epoch) && (lowest === HOLDER_OWNED || region.canSaveHeld(this.#maySave));
     if (isPlain) return true;
     region.guards.giveOne(guard);

@@ -39,7 +39,8 @@ export const FooterWord = {
   guardCount: 7,
   cookie: 8,
   startCount: 12,
-  tableRevision: 13,
+  /** One more than the first block that ever belonged to a segment, 0 while none has; see owned_extent.ts. */
+  ownedFirst: 13,
   incarnation: 14,
   epoch: 15,
   livenessId: 16,
@@ -55,6 +56,8 @@ export const FooterWord = {
   /** An epoch that became no checkpoint: its picture here was lost. */
   voidEpoch: 23,
   loggerPid: 24,
+  /** The block after the last one that ever did. */
+  ownedEnd: 25,
   suspects: 32,
 } as const;
 

@@ -155,9 +155,13 @@ export class Region {
     if (released < epoch) this.replaceWord(FooterWord.released, released | 0, epoch | 0);
   }
 
-  /** The state and the first word of the cookie, as they are under a guard: whether this is still the memory it was. */
-  isSameHeld(cookieWord: number): boolean {
-    return this.#words[FooterWord.state] === RegionState.serving && this.#words[FooterWord.cookie] === cookieWord;
+  /**
+   * The state, the first word of the cookie and `ownedFirst`, as they are under a guard: whether this is still the memory it
+   * was, and as free.
+   */
+  isSameHeld(cookieWord: number, ownedFirst: number): boolean {
+    return this.#words[FooterWord.state] === RegionState.serving && this.#words[FooterWord.cookie] === cookieWord &&
+      this.#words[FooterWord.ownedFirst] === ownedFirst;
   }
 
   /** Sets a word of the footer. */

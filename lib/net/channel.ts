@@ -6,10 +6,12 @@
  *     its deadline. What may not is sent again only where the server resumed the session and so remembers it; else it
  *     fails with `outcome: "unknown"`, never with a second application.
  *   - A request made while the server is away waits for it, until its deadline.
+ *   - A request that is meant for certain memory never reaches a server that has come back with other.
  */
 import { nowMs, pause } from "../base/clock.ts";
 import { PeerLostError, ProtocolError, SystemError, TimeoutError } from "../base/errors.ts";
 import type { Outcome } from "../base/errors.ts";
+import { formatEndpoint } from "../base/units.ts";
 import { meetEpoch } from "../wire/epoch.ts";
 import type { EpochWord } from "../wire/epoch.ts";
 import { decodeHeader, encodeFrame } from "../wire/frame.ts";
@@ -17,6 +19,8 @@ import type { Envelope, Header } from "../wire/frame.ts";
 import { PREFIX_SIZE, REMEMBERED_MAX } from "../wire/messages.ts";
 import type { Fields, MessageName } from "../wire/messages.ts";
 import { REPLY_SIZE } from "../wire/templates.ts";
+import { NO_CREDENTIALS } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
 import { dial } from "./greet.ts";
 import { PendingTable } from "./pending_table.ts";
 import { readReplies } from "./reply_reader.ts";
@@ -25,6 +29,7 @@ import { Pending } from "./request.ts";
 import type { ChannelRequestOptions, Reply, RequestOptions } from "./request.ts";
 import { RequestWriter } from "./request_writer.ts";
 import { tryClose } from "./stream.ts";
+import type { Stream } from "./stream.ts";
 
 /** How long a request may take unless asked otherwise. */
 export const TIMEOUT_MS = 10_000;
@@ -43,16 +48,21 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly host: string;
   /** Its port. */
   readonly port: number;
+  /** `host:port`. */
+  readonly name: string;
   /** What the server is; "" before the first connection. */
   role = "";
-  /** Called after each new connection, before anything waiting is sent over it. */
+  /** What tells its memory from any other; "" before the first connection, and where the server has none. */
+  cookie = "";
+  /** Called after each new connection; what it asks for is sent before anything that waits. */
   onConnected: () => void = () => {};
   /** Called when a connection breaks, before another is tried. */
   onDropped: () => void = () => {};
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #pending = new PendingTable();
   #unsent: Pending[] = [];
-  #stream: Deno.TcpConn | undefined;
+  #stream: Stream | undefined;
   #connecting: Promise<void> | undefined;
   #reading: Promise<void> = Promise.resolve();
   #nextId = 1;
@@ -66,16 +76,13 @@ export class Channel implements AsyncDisposable, ReplySink {
   readonly #closing = new AbortController();
   readonly #writer = new RequestWriter();
 
-  /** @param epoch shared by all channels of this process. */
-  constructor(host: string, port: number, epoch: EpochWord) {
+  /** @param epoch shared by all channels of this process; @param credentials for servers that want any. */
+  constructor(host: string, port: number, epoch: EpochWord, credentials: Credentials = NO_CREDENTIALS) {
     this.host = host;
     this.port = port;
+    this.name = formatEndpoint({ host, port });
     this.#epoch = epoch;
-  }
-
-  /** `host:port`. */
-  get name(): string {
-    return this.host.includes(":") ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
+    this.#credentials = credentials;
   }
 
   /** The token of its session, in hexadecimal digits: another one means that the server has begun another session. */
@@ -170,7 +177,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   #deadline(options?: RequestOptions): number {
     // requests made in one turn share one look at the clock
-    if (this.#unsent.length === 0) this.#turnMs = nowMs();
+    if (!this.#isPumpScheduled) this.#turnMs = nowMs();
     return this.#turnMs + (options?.timeoutMs ?? TIMEOUT_MS);
   }
 
@@ -185,6 +192,8 @@ export class Channel implements AsyncDisposable, ReplySink {
     if (this.#isClosed) {
       return pending.reject(new PeerLostError(`the connection to ${this.name} was closed by this program`, "no"));
     }
+    pending.cookie = options?.memory?.get(this.name);
+    if (this.#stream && this.#isForOtherMemory(pending)) return pending.reject(memoryLost(this.name));
     this.#pending.add(pending);
     this.#unsent.push(pending);
     this.#sweeper ??= setTimeout(() => this.#sweep(), SWEEP_MS);
@@ -196,6 +205,10 @@ export class Channel implements AsyncDisposable, ReplySink {
         else this.#connect();
       });
     }
+  }
+
+  #isForOtherMemory({ cookie }: Pending): boolean {
+    return cookie !== undefined && cookie !== this.cookie;
   }
 
   #settle(pending: Pending, settle: () => void): void {
@@ -220,7 +233,8 @@ export class Channel implements AsyncDisposable, ReplySink {
         return;
       } catch (error) {
         this.#lastError = (error as Error).message;
-        if (error instanceof ProtocolError) return this.#failAll(error);
+        // neither changes by trying again: the peer speaks something else, or does not let this program in
+        if (error instanceof ProtocolError || error instanceof SystemError) return this.#failAll(error);
       }
       await pause(waitMs, this.#closing.signal);
       waitMs = Math.min(RETRY_MS_MAX, waitMs * 2);
@@ -228,18 +242,33 @@ export class Channel implements AsyncDisposable, ReplySink {
   }
 
   async #connectOnce(): Promise<void> {
-    const { stream, role, token, isResumed } = await dial(this, this.#epoch, this.#token, this.#closing.signal);
+    const { stream, role, token, isResumed, cookie } = await dial(
+      this,
+      this.#epoch,
+      this.#token,
+      this.#credentials,
+      this.#closing.signal,
+    );
     this.role = role;
+    this.cookie = cookie;
     this.#token = token;
     this.#adopt(stream, isResumed);
   }
 
-  #adopt(stream: Deno.TcpConn, isResumed: boolean): void {
+  #adopt(stream: Stream, isResumed: boolean): void {
     if (this.#isClosed) return tryClose(stream);
     this.#stream = stream;
     this.#lastError = undefined;
     this.#unsent = [];
-    for (const pending of this.#pending.all()) {
+    const waiting = this.#pending.all();
+    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
+    this.onConnected();
+    for (const pending of waiting) {
+      if (pending.isDone) continue;
+      if (this.#isForOtherMemory(pending)) {
+        this.#settle(pending, () => pending.reject(memoryLost(this.name)));
+        continue;
+      }
       // the server remembers the latest answers only; what it has forgotten it would carry out again
       const isRemembered = isResumed && this.#writer.turns - pending.turn < REMEMBERED_MAX;
       if (pending.wasSent && !pending.isRepeatable && !isRemembered) {
@@ -249,12 +278,10 @@ export class Channel implements AsyncDisposable, ReplySink {
         );
       } else this.#unsent.push(pending);
     }
-    this.#reading = readReplies(stream, this).then(() => this.#drop(stream), (error) => this.#drop(stream, error));
-    this.onConnected();
     this.#pump(stream);
   }
 
-  #drop(stream: Deno.TcpConn, error?: unknown): void {
+  #drop(stream: Stream, error?: unknown): void {
     tryClose(stream);
     if (this.#stream !== stream) return;
     this.#stream = undefined;
@@ -292,7 +319,7 @@ export class Channel implements AsyncDisposable, ReplySink {
 
   // ---- sending
 
-  async #pump(stream: Deno.TcpConn): Promise<void> {
+  async #pump(stream: Stream): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
@@ -393,6 +420,13 @@ export class Channel implements AsyncDisposable, ReplySink {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The error of a request for memory that `server` does not have any more. */
+export function memoryLost(server: string): SystemError {
+  const message =
+    "it has come back without the memory that is meant, and what was in it is lost; make the segment anew";
+  return new SystemError("request", "EIDRM", `${server}: EIDRM: ${message}`);
 }
 
 function whyLate(pending: Pending): string {

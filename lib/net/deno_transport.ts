@@ -5,8 +5,10 @@
 import { nowMs, pause } from "../base/clock.ts";
 import { ProtocolError } from "../base/errors.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
+import type { Seal } from "../wire/seal.ts";
 import { whyOverdue } from "./overdue.ts";
 import { Stash, StashBudget } from "./stash.ts";
+import { tryClose, withTimeout } from "./stream.ts";
 import { Output, peerName, PENDING_TOTAL_MAX } from "./transport.ts";
 import type { Link, Service, TransportEvents, TransportOptions } from "./transport.ts";
 
@@ -14,9 +16,16 @@ import type { Link, Service, TransportEvents, TransportOptions } from "./transpo
 const READ_SIZE = 256 * 1024;
 const SWEEP_MS = 1_000;
 const ACCEPT_PAUSE_MS = 100;
+/** How long a caller of a TLS listener may take to agree on keys; before that there is no link. */
+const HANDSHAKE_MS_MAX = 3_000;
+
+/** What listens: in the clear, or TLS. */
+export type DenoListener = Deno.TcpListener | Deno.TlsListener;
+type Connection = Deno.TcpConn | Deno.TlsConn;
 
 class DenoLink implements Link {
   state: unknown;
+  seal: Seal | undefined;
   readonly stash: Stash;
   readonly pending: Uint8Array<ArrayBuffer>[] = [];
   wanted = 0;
@@ -28,7 +37,7 @@ class DenoLink implements Link {
   wake: () => void = () => {};
 
   constructor(
-    readonly connection: Deno.TcpConn,
+    readonly connection: Connection,
     readonly peer: SocketAddress,
     readonly output: Output,
     private readonly transport: DenoTransport,
@@ -37,6 +46,13 @@ class DenoLink implements Link {
     this.stash = new Stash(budget);
   }
 
+  get local(): SocketAddress {
+    const { hostname, port } = this.connection.localAddr;
+    return { host: hostname, port };
+  }
+  get isEncrypted(): boolean {
+    return "handshake" in this.connection;
+  }
   get isBlocked(): boolean {
     return this.pending.length > 0 || this.isClosed;
   }
@@ -79,12 +95,14 @@ class DenoLink implements Link {
 export class DenoTransport {
   /** Resolves when the transport has stopped. */
   readonly finished: Promise<void>;
-  readonly #listener: Deno.TcpListener;
+  readonly #listener: DenoListener;
   readonly #memory: Uint8Array<ArrayBuffer>;
   readonly #service: Service;
   readonly #events: TransportEvents;
   readonly #options: TransportOptions;
   readonly #links = new Set<DenoLink>();
+  /** Callers that have not agreed on keys yet. */
+  readonly #shaking = new Set<Deno.TlsConn>();
   readonly #output = new Output();
   readonly #budget = new StashBudget();
   readonly #sweeper: ReturnType<typeof setInterval>;
@@ -95,7 +113,7 @@ export class DenoTransport {
 
   /** @param listener bound already; @param memory where `sendMemory` sends from, empty for a role that has none. */
   constructor(
-    listener: Deno.TcpListener,
+    listener: DenoListener,
     memory: Uint8Array<ArrayBuffer>,
     service: Service,
     events: TransportEvents,
@@ -117,6 +135,7 @@ export class DenoTransport {
     clearTimeout(this.#ticker);
     this.#listener.close();
     for (const link of [...this.#links]) this.#drop(link);
+    for (const connection of this.#shaking) tryClose(connection);
     await this.finished;
   }
 
@@ -139,20 +158,24 @@ export class DenoTransport {
     await Promise.all(loops);
   }
 
-  async #serve(connection: Deno.TcpConn): Promise<void> {
+  async #serve(connection: Connection): Promise<void> {
+    if ("handshake" in connection && !await this.#shakeHands(connection)) return;
     const remote = connection.remoteAddr;
     const peer = { host: remote.hostname, port: remote.port };
     const link = new DenoLink(connection, peer, this.#output, this, this.#budget);
     this.#links.add(link);
     try {
-      connection.setNoDelay(true);
-      connection.setKeepAlive(true);
+      if ("setNoDelay" in connection) {
+        connection.setNoDelay(true);
+        connection.setKeepAlive(true);
+      }
       this.#service.opened(link);
       link.flush();
       this.scheduleTick();
       await this.#readAll(link);
     } catch (error) {
-      if (error instanceof ProtocolError) {
+      // the latter is TLS's: bytes that nobody has sealed
+      if (error instanceof ProtocolError || error instanceof Deno.errors.InvalidData) {
         this.#events.log("warn", `closed ${peerName(peer)}: ${error.message}`);
         link.close();
       } else if (!isNetworkError(error)) throw error;
@@ -161,10 +184,29 @@ export class DenoTransport {
     }
   }
 
+  /** Returns whether it is TLS now; else it is closed, and a line logged. */
+  async #shakeHands(connection: Deno.TlsConn): Promise<boolean> {
+    const { hostname: host, port } = connection.remoteAddr;
+    this.#shaking.add(connection);
+    try {
+      await withTimeout(connection.handshake(), HANDSHAKE_MS_MAX, `no TLS within ${HANDSHAKE_MS_MAX} ms`, () => {});
+      return true;
+    } catch (error) {
+      if (!this.#isStopping) {
+        this.#events.log("warn", `closed ${peerName({ host, port })}: ${(error as Error).message}`);
+      }
+      tryClose(connection);
+      return false;
+    } finally {
+      this.#shaking.delete(connection);
+    }
+  }
+
   async #readAll(link: DenoLink): Promise<void> {
     const buffer = new Uint8Array(READ_SIZE);
     const view = new DataView(buffer.buffer);
     for (;;) {
+      if (link.seal) return await this.#readAllSealed(link, link.seal, buffer);
       const kept = link.stash.size;
       const isLarge = link.wanted > READ_SIZE || kept >= READ_SIZE;
       if (isLarge) link.stash.grow(Math.max(link.wanted, kept + 1));
@@ -180,6 +222,25 @@ export class DenoTransport {
       }
       if (isLarge) this.#feed(link, link.stash.bytes, link.stash.view, size);
       else this.#feed(link, buffer, view, size);
+      await this.#settled(link);
+      if (link.isClosed || link.isClosing) return await this.#sent(link);
+    }
+  }
+
+  async #readAllSealed(link: DenoLink, { opener }: Seal, buffer: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { stash } = link;
+    for (;;) {
+      const count = await link.connection.read(buffer);
+      if (count === null || link.isClosed || link.isClosing) return await this.#sent(link);
+      const hadHalf = opener.heldSize > 0;
+      const bodies = opener.open(buffer.subarray(0, count));
+      if (stash.size === 0 && (!hadHalf || bodies.length > 0)) link.sinceMs = nowMs();
+      if (bodies.length === 0) continue;
+      if (stash.size === 0) this.#feed(link, bodies, new DataView(bodies.buffer), bodies.length);
+      else {
+        stash.append(bodies, link.wanted);
+        if (stash.size >= link.wanted) this.#feed(link, stash.bytes, stash.view, stash.size);
+      }
       await this.#settled(link);
       if (link.isClosed || link.isClosing) return await this.#sent(link);
     }
@@ -242,8 +303,9 @@ export class DenoTransport {
   /** For links: sends `bytes` after what is queued already. */
   queue(link: DenoLink, bytes: Uint8Array<ArrayBuffer>): void {
     if (link.isClosed) return;
-    link.pending.push(bytes);
-    this.#pendingTotal += bytes.length;
+    const sent = link.seal ? link.seal.sealer.seal(bytes) : bytes;
+    link.pending.push(sent);
+    this.#pendingTotal += sent.length;
     if (link.pending.length === 1) {
       link.sinceMs = nowMs();
       this.#pump(link).catch((error) => {
@@ -300,5 +362,6 @@ function isNetworkError(error: unknown): boolean {
   return error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted ||
     error instanceof Deno.errors.ConnectionAborted || error instanceof Deno.errors.TimedOut ||
-    error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.UnexpectedEof;
+    error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.UnexpectedEof ||
+    error instanceof Deno.errors.InvalidData;
 }

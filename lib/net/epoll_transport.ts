@@ -12,8 +12,19 @@ import { nowMs } from "../base/clock.ts";
 import { DsmError, InvariantError, ProtocolError } from "../base/errors.ts";
 import { Epoll, HUNG_UP, READABLE, WRITABLE } from "../sys/epoll.ts";
 import type { SharedMemory } from "../sys/shared_memory.ts";
-import { accept, AGAIN, BROKEN, closeFd, receive, send, sendFromMemory, SocketBuffer } from "../sys/sockets.ts";
+import {
+  accept,
+  AGAIN,
+  BROKEN,
+  closeFd,
+  localAddress,
+  receive,
+  send,
+  sendFromMemory,
+  SocketBuffer,
+} from "../sys/sockets.ts";
 import type { SocketAddress } from "../sys/sockets.ts";
+import type { Seal } from "../wire/seal.ts";
 import { Inbox } from "./inbox.ts";
 import { whyOverdue } from "./overdue.ts";
 import { Stash, StashBudget } from "./stash.ts";
@@ -36,6 +47,8 @@ interface Pending {
 
 class EpollLink implements Link {
   state: unknown;
+  seal: Seal | undefined;
+  readonly isEncrypted = false;
   readonly stash: Stash;
   readonly pending: Pending[] = [];
   wanted = 0;
@@ -56,6 +69,9 @@ class EpollLink implements Link {
     this.stash = new Stash(budget);
   }
 
+  get local(): SocketAddress {
+    return localAddress(this.fd);
+  }
   get isBlocked(): boolean {
     return this.pending.length > 0 || this.isClosed;
   }
@@ -217,7 +233,8 @@ export class EpollTransport {
   }
 
   #read(link: EpollLink): void {
-    const { stash } = link;
+    const { stash, seal } = link;
+    if (seal) return this.#guarded(link, () => this.#readSealed(link, seal));
     if (stash.size > 0) return this.#guarded(link, () => this.#readOn(link, stash));
     const inbox = this.#inbox;
     if (RECEIVE_SIZE - inbox.size < RECEIVE_ROOM_MIN) this.#serveInbox();
@@ -242,6 +259,21 @@ export class EpollTransport {
     const count = this.#receiving.receive(link.fd, stash.size, RECEIVE_SIZE - stash.size);
     if (count <= 0) return this.#ended(link, count);
     this.#feed(link, bytes, view, stash.size + count, 0);
+  }
+
+  /** Receives records: what they carry is served by itself, not together with what others have sent. */
+  #readSealed(link: EpollLink, { opener }: Seal): void {
+    const { stash } = link;
+    this.#serveInbox();
+    const count = this.#receiving.receive(link.fd, 0, RECEIVE_SIZE);
+    if (count <= 0) return this.#ended(link, count);
+    const hadHalf = opener.heldSize > 0;
+    const bodies = opener.open(this.#receiving.bytes.subarray(0, count));
+    if (stash.size === 0 && (!hadHalf || bodies.length > 0)) link.sinceMs = nowMs();
+    if (bodies.length === 0) return;
+    if (stash.size === 0) return this.#feed(link, bodies, new DataView(bodies.buffer), bodies.length, 0);
+    stash.append(bodies, link.wanted);
+    if (stash.size >= link.wanted) this.#feed(link, stash.bytes, stash.view, stash.size, 0);
   }
 
   /** Has everything received in this round served, first together, then what that has left. */
@@ -347,6 +379,7 @@ export class EpollTransport {
 
   #sendPart(link: EpollLink, start: number, end: number): void {
     if (link.isClosed) return;
+    if (link.seal) return this.#sendSealed(link, link.seal, this.#output.bytes.subarray(start, end));
     let sent = 0;
     if (link.pending.length === 0) {
       sent = this.#sending.send(link.fd, start, end - start);
@@ -354,6 +387,13 @@ export class EpollTransport {
       if (sent === BROKEN) return this.drop(link);
     }
     this.#keep(link, this.#output.bytes.slice(start + Math.max(0, sent), end));
+  }
+
+  #sendSealed(link: EpollLink, { sealer }: Seal, bytes: Uint8Array): void {
+    const records = sealer.seal(bytes);
+    const sent = link.pending.length === 0 ? send(link.fd, records, records.length) : AGAIN;
+    if (sent === BROKEN) return this.drop(link);
+    if (sent < records.length) this.#keep(link, records.subarray(Math.max(0, sent)));
   }
 
   /** For links: sends what is in the output now, the others' replies before it too. */
@@ -366,6 +406,11 @@ export class EpollTransport {
   sendMemory(link: EpollLink, offset: number, size: number): void {
     const memory = this.#memory;
     invariant(memory !== undefined, "only a role that has memory sends from it");
+    if (link.seal) {
+      this.flush(link);
+      if (link.isClosed) return;
+      return this.#sendSealed(link, link.seal, memory.bytes.slice(offset, offset + size));
+    }
     const output = this.#output;
     const head = output.bytes.slice(this.#replyStart, output.size);
     output.size = this.#replyStart;

@@ -3,7 +3,7 @@ import { FRAME_MS_MAX, peerName } from "./transport.ts";
 import type { Link } from "./transport.ts";
 
 /** What of a link this is judged by. */
-export interface Waiting extends Pick<Link, "peer"> {
+export interface Waiting extends Pick<Link, "peer" | "seal"> {
   /** Replies the peer has not taken. */
   readonly pending: { readonly length: number };
   /** Bytes of a frame that has begun to arrive. */
@@ -21,6 +21,7 @@ export function whyOverdue(link: Waiting, nowMs: number, stallMsMax: number): st
     if (waitedMs <= stallMsMax) return undefined;
     return `closed ${peerName(link.peer)}: it did not take its replies for ${stallMsMax} ms`;
   }
-  if (link.stash.size === 0 || link.isPaused || waitedMs <= FRAME_MS_MAX) return undefined;
+  const hasBegun = link.stash.size > 0 || (link.seal?.opener.heldSize ?? 0) > 0;
+  if (!hasBegun || link.isPaused || waitedMs <= FRAME_MS_MAX) return undefined;
   return `closed ${peerName(link.peer)}: a frame did not arrive within ${FRAME_MS_MAX} ms`;
 }

@@ -3,6 +3,7 @@ import { decodeHeader, frameSizes, requirePayload } from "../wire/frame.ts";
 import type { Header } from "../wire/frame.ts";
 import { PREFIX_SIZE } from "../wire/messages.ts";
 import { isPlainReply, REPLY_SIZE, templateEpoch, templateId, templateIncarnation } from "../wire/templates.ts";
+import type { Stream } from "./stream.ts";
 
 /** What one read takes at most. */
 const READ_SIZE = 256 * 1024;
@@ -23,7 +24,7 @@ export interface ReplySink {
 }
 
 /** What is left of a payload too large for the buffer, behind its `start`. */
-async function receiveRest(stream: Deno.TcpConn, start: Uint8Array, size: number): Promise<Uint8Array<ArrayBuffer>> {
+async function receiveRest(stream: Stream, start: Uint8Array, size: number): Promise<Uint8Array<ArrayBuffer>> {
   const payload = new Uint8Array(size);
   payload.set(start);
   for (let have = start.length; have < size;) {
@@ -39,7 +40,7 @@ async function receiveRest(stream: Deno.TcpConn, start: Uint8Array, size: number
  *
  * @throws ProtocolError for what is not the protocol; an Error of the network's.
  */
-export async function readReplies(stream: Deno.TcpConn, sink: ReplySink): Promise<void> {
+export async function readReplies(stream: Stream, sink: ReplySink): Promise<void> {
   const buffer = new Uint8Array(READ_SIZE);
   const view = new DataView(buffer.buffer);
   let have = 0;

@@ -7,6 +7,11 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
   /** Ends it early. */
   readonly signal?: AbortSignal;
+  /**
+   * The memory that is meant: cookies by `host:port` of their servers. A server that has come back with other memory is not
+   * asked, and the request fails with EIDRM.
+   */
+  readonly memory?: ReadonlyMap<string, string>;
 }
 
 /** The same within dsm. */
@@ -36,6 +41,8 @@ export class Pending {
   isDone = false;
   /** Which one it was among the requests sent that may not be repeated. */
   turn = 0;
+  /** The cookie of the memory that is meant; undefined: whatever memory the server has. */
+  cookie: string | undefined;
   /** Stops listening to its signal. */
   forgetSignal: (() => void) | undefined;
 

@@ -3,6 +3,7 @@ import { putReadRequest, putWriteRequest, READ_REQUEST_SIZE, WRITE_REQUEST_SIZE 
 import type { EpochWord } from "../wire/epoch.ts";
 import type { Pending } from "./request.ts";
 import { writeAll } from "./stream.ts";
+import type { Stream } from "./stream.ts";
 
 /** Bytes collected for one write. */
 const WRITE_SIZE = 128 * 1024;
@@ -28,7 +29,7 @@ export class RequestWriter {
   readonly #view = new DataView(this.#bytes.buffer);
 
   /** Takes as many requests from the front of `queue` as make one write, and writes them. */
-  async writeSome(stream: Deno.TcpConn, queue: Pending[], epoch: EpochWord): Promise<void> {
+  async writeSome(stream: Stream, queue: Pending[], epoch: EpochWord): Promise<void> {
     let size = 0;
     let count = 0;
     let large: Uint8Array | undefined;

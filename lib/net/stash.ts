@@ -48,6 +48,13 @@ export class Stash {
     this.#use(from.slice(start, end), end - start);
   }
 
+  /** Puts `bytes` behind what is there, in room for `capacity` bytes if that is more. @throws as `grow`. */
+  append(bytes: Uint8Array, capacity: number): void {
+    this.grow(Math.max(capacity, this.size + bytes.length));
+    this.bytes.set(bytes, this.size);
+    this.size += bytes.length;
+  }
+
   /** Makes room for `capacity` bytes in all. @throws ProtocolError when all links together would hold too much. */
   grow(capacity: number): void {
     if (this.bytes.length >= capacity) return;

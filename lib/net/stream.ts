@@ -1,7 +1,17 @@
-/** Small things every client does with a TCP stream. */
+/** Small things every client does with a stream of bytes. */
+
+/** A connection as a client sees it: TCP, TLS, or sealed records over TCP. One reader and one writer at a time. */
+export interface Stream {
+  /** Reads some bytes to the front of `into`; null at the end. */
+  read(into: Uint8Array): Promise<number | null>;
+  /** Writes some of `bytes`, at least one; returns how many. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Closes it; what is waited for fails. */
+  close(): void;
+}
 
 /** Closes a stream that may be closed already. */
-export function tryClose(stream: Deno.TcpConn): void {
+export function tryClose(stream: Pick<Stream, "close">): void {
   try {
     stream.close();
   } catch (error) {
@@ -10,12 +20,12 @@ export function tryClose(stream: Deno.TcpConn): void {
 }
 
 /** Writes all of `bytes`. */
-export async function writeAll(stream: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+export async function writeAll(stream: Stream, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await stream.write(at === 0 ? bytes : bytes.subarray(at));
 }
 
 /** Reads exactly `size` bytes. @throws an Error when the stream ends before. */
-export async function readExactly(stream: Deno.TcpConn, size: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function readExactly(stream: Stream, size: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(size);
   for (let at = 0; at < size;) {
     const count = await stream.read(bytes.subarray(at));

@@ -9,6 +9,7 @@
  *     leaves undone makes a server keep more than what is named here.
  */
 import type { SocketAddress } from "../sys/sockets.ts";
+import type { Seal } from "../wire/seal.ts";
 import type { Inbox } from "./inbox.ts";
 
 /** What is received at once, and the most a small frame may be split over. */
@@ -45,6 +46,12 @@ export class Output {
 export interface Link {
   /** Who is at the other end. */
   readonly peer: SocketAddress;
+  /** The address that was called. */
+  readonly local: SocketAddress;
+  /** Whether the bytes travel in TLS. */
+  readonly isEncrypted: boolean;
+  /** Set by the service: whatever is sent and received from then on is sealed. Nothing may be left to be sent. */
+  seal: Seal | undefined;
   /** Replies put here go to this link at the next `flush`, or when the service returns. */
   readonly output: Output;
   /** Whether replies are waiting for the peer to take them: serve nothing more until it has. */

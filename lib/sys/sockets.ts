@@ -46,7 +46,7 @@ export interface SocketAddress {
 /** @throws SystemError EADDRNOTAVAIL for what is no numeric address. */
 function encodeAddress(host: string, port: number): Uint8Array<ArrayBuffer> {
   const isV6 = host.includes(":");
-  const address = isV6 ? ipv6Bytes(host) : ipv4Bytes(host);
+  const address = addressBytes(host);
   if (!address) {
     throw new SystemError("bind", "EADDRNOTAVAIL", `cannot listen on ${host}: EADDRNOTAVAIL; it is no numeric address`);
   }
@@ -56,6 +56,11 @@ function encodeAddress(host: string, port: number): Uint8Array<ArrayBuffer> {
   view.setUint16(2, port);
   bytes.set(address, isV6 ? 8 : 4);
   return bytes;
+}
+
+/** A numeric address in the network's order, 4 bytes or 16; undefined when it is none. */
+export function addressBytes(host: string): number[] | undefined {
+  return host.includes(":") ? ipv6Bytes(host) : ipv4Bytes(host);
 }
 
 /** Four bytes from dotted decimal, all four of them; undefined when it is something else. */
@@ -90,8 +95,14 @@ function decodeAddress(bytes: Uint8Array<ArrayBuffer>): SocketAddress {
   const view = new DataView(bytes.buffer);
   const port = view.getUint16(2);
   if (view.getUint16(0, true) === AF_INET) return { host: bytes.subarray(4, 8).join("."), port };
+  // an IPv4 caller of a server on all addresses is who he is, not what IPv6 dresses him in
+  if (isMapped(bytes)) return { host: bytes.subarray(20, 24).join("."), port };
   const words = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
   return { host: words.join(":").replace(/(^|:)0(:0)+(:|$)/, "::"), port };
+}
+
+function isMapped(address: Uint8Array): boolean {
+  return address.subarray(8, 18).every((byte) => byte === 0) && address[18] === 0xff && address[19] === 0xff;
 }
 
 function setOption(fd: number, level: number, option: number, value: number): boolean {

@@ -13,16 +13,20 @@ export interface EpochWord {
   incarnation: number;
   /** See incarnation. */
   epoch: number;
+  /** Called just before it is raised to what is given: this process's own cut, for what is to be kept as it is then. */
+  beforeRaise?: (incarnation: number, epoch: number) => void;
 }
 
-/** Takes note of the epoch that a reply carried. A later life begins anew; what an earlier one says is not heeded. */
+/**
+ * Takes note of an epoch that came in a frame; every word is raised here and nowhere else. A later life begins anew; what an
+ * earlier one says is not heeded.
+ */
 export function meetEpoch(known: EpochWord, incarnation: number, epoch: number): void {
-  if (incarnation === known.incarnation) {
-    if (epoch > known.epoch) known.epoch = epoch;
-  } else if (incarnation > known.incarnation) {
-    known.incarnation = incarnation;
-    known.epoch = epoch;
-  }
+  const isLater = incarnation === known.incarnation ? epoch > known.epoch : incarnation > known.incarnation;
+  if (!isLater) return;
+  known.beforeRaise?.(incarnation, epoch);
+  known.incarnation = incarnation;
+  known.epoch = epoch;
 }
 
 /** What a server makes of the epoch in a request. */

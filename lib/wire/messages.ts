@@ -59,12 +59,22 @@ export const OPERATION_SIZE_MAX = 64 * 1024 * 1024;
 export const WAIT_SIZE_MAX = 64;
 /** Bytes of a session's token. */
 export const TOKEN_SIZE = 16;
+/** Random bytes that each side puts into a conversation that begins with a challenge. */
+export const NONCE_SIZE = 32;
+/** Bytes of a proof. */
+export const PROOF_SIZE = 32;
+/** The largest header of `hello` and `prove`: of somebody who is not let in yet no more is kept. */
+export const ENTRY_HEADER_SIZE_MAX = 1024;
 /** The most changed bytes one `gathered` carries. */
 export const GATHER_SIZE_MAX = 512 * 1024;
 /** The most names one `listReply`, and the most events one `watchReply` has: they fit a header at their largest. */
 export const NAMES_PER_REPLY_MAX = 128;
 /** The largest message: Linux's MSGMAX may be raised so far. */
 export const MESSAGE_SIZE_MAX = 64 * 1024;
+/** The most bytes of a table of segments on the wire: 32,768 rows with every number as wide as it can be fit. */
+export const TABLE_SIZE_MAX = 8 * 1024 * 1024;
+/** The most rows of one `owners`: decoding them keeps a memory server from nothing else for more than a millisecond. */
+export const OWNER_ROWS_MAX = 512;
 /** How many answers to requests that must not be carried out twice a session remembers, the latest ones. */
 export const REMEMBERED_MAX = 256;
 
@@ -74,17 +84,21 @@ export const MESSAGES = {
     kind: 1,
     from: "client",
     roles: "any",
-    fields: { versionMin: "u8", versionMax: "u8", software: "text", token: "bytes" },
+    fields: { versionMin: "u8", versionMax: "u8", software: "text", token: "bytes", nonce: "bytes", uid: "u32" },
     payloadMax: 0,
-    about: "The first frame. `token` is empty, or a session's to resume it.",
+    about:
+      "The first frame. `token` is empty, or a session's to resume it. `nonce` is 32 random bytes of a client that has a " +
+      "secret, else empty; `uid` whose program it is, believed only with a proof, and never when it says 0.",
   },
   welcome: {
     kind: 2,
     from: "server",
     roles: "any",
-    fields: { version: "u8", role: "text", token: "bytes", resumed: "bool" },
+    fields: { version: "u8", role: "text", token: "bytes", resumed: "bool", cookie: "text" },
     payloadMax: 0,
-    about: "The answer to `hello`: the version chosen, and the session's token.",
+    about:
+      "The answer to `hello`: the version chosen, the session's token, and a memory server's `cookie`, which tells its memory " +
+      "from any other; empty from everybody else.",
   },
   error: {
     kind: 3,
@@ -104,6 +118,22 @@ export const MESSAGES = {
     about: "Are you there?",
   },
   pong: { kind: 5, from: "server", roles: "any", fields: {}, payloadMax: 0, about: "I am." },
+  challenge: {
+    kind: 6,
+    from: "server",
+    roles: "any",
+    fields: { nonce: "bytes", role: "text" },
+    payloadMax: 0,
+    about: "The answer to a `hello` from beyond this host: 32 random bytes, and what the server is.",
+  },
+  prove: {
+    kind: 7,
+    from: "client",
+    roles: "any",
+    fields: { proof: "bytes" },
+    payloadMax: 0,
+    about: "The answer to `challenge`, and the client's last frame that is not sealed.",
+  },
   read: {
     kind: 8,
     from: "client",
@@ -197,6 +227,7 @@ export const MESSAGES = {
       pid: "u32",
       transport: "text",
       attachable: "bool",
+      reason: "text",
       shmid: "u32",
       semid: "u32",
       cookie: "text",
@@ -209,7 +240,8 @@ export const MESSAGES = {
     },
     payloadMax: 0,
     about:
-      "Its shape; the ids and cookie by which a program on the same host attaches it; and what has passed through.",
+      "Its shape; the ids and cookie by which a program on the same host attaches it, or the `reason` why whoever asks may " +
+      "not; and what has passed through.",
   },
   blockStates: {
     kind: 22,
@@ -240,6 +272,30 @@ export const MESSAGES = {
       "a later life. Sent by the config server to whom it finds in none.",
   },
   done: { kind: 25, from: "server", roles: "any", fields: {}, payloadMax: 0, about: "It is done." },
+  owners: {
+    kind: 26,
+    from: "client",
+    roles: "server",
+    fields: { startCount: "u32", isLast: "bool", rows: "rows" },
+    payloadMax: 0,
+    about:
+      "Whose ranges of the region are from now on: a row `[offset, size, uid, gid, cuid, cgid, mode]` each. For the config " +
+      "server, which begins each connection with all of them, in several messages; with `isLast` the server knows all. " +
+      "Without rows, and not the last, it only says that this is the config server, which may touch everything from then on. " +
+      "EPERM to anybody but root, the server's own user and who proves the secret; ESTALE: `startCount` is not this start's, " +
+      "or it has forgotten them: tell all again. Answered by `done`.",
+  },
+  adopt: {
+    kind: 27,
+    from: "client",
+    roles: "server",
+    fields: { host: "text", port: "u32" },
+    payloadMax: 0,
+    about:
+      "I am the config server of your space, and listen on `port` at `host`, or where `host` is empty at the address you see " +
+      "me at. Answered by `done`; EPERM unless from root or the server's own user, ENOTSUP by a standalone server, which " +
+      "refuses `join` too. Sent on each new connection; the latest counts.",
+  },
   layout: {
     kind: 32,
     from: "client",
@@ -416,9 +472,11 @@ export const MESSAGES = {
     kind: 63,
     from: "server",
     roles: "config",
-    fields: { attachment: "u64", base: "u64", size: "u64", isWritable: "bool" },
+    fields: { attachment: "u64", base: "u64", size: "u64", isWritable: "bool", regions: "rows" },
     payloadMax: 0,
-    about: "What `shmdt` names it by, and the segment's place in the space.",
+    about:
+      "What `shmdt` names it by, the segment's place in the space, and the memory it lies on: a row `[server, cookie]` for " +
+      "each region, `server` as the `layout` names it, `host:port`.",
   },
   shmdt: {
     kind: 64,
@@ -448,6 +506,57 @@ export const MESSAGES = {
       "What it returns, and at most one row of what it fills in. `status`: `[id, key, base, rangeSize, size, uid, gid, cuid, " +
       "cgid, mode, nattch, atime, dtime, ctime, cpid, lpid]`, times in seconds since 1970; `limits`: `[shmmax, shmmin, " +
       "shmmni, shmall, memlock]`, the first and the fourth as decimal texts; `usage`: `[segmentCount, pageCount]`.",
+  },
+  actFor: {
+    kind: 68,
+    from: "client",
+    roles: "config",
+    fields: { uid: "u32" },
+    payloadMax: 0,
+    about:
+      "The calls of this connection are user `uid`'s, whom the sender serves. Before any call, and again on each new " +
+      "connection. Answered by `done`; EPERM unless from root or the config server's own user, and then for every call after " +
+      "it too.",
+  },
+  segmentTable: {
+    kind: 69,
+    from: "client",
+    roles: "config",
+    fields: { epoch: "u32" },
+    payloadMax: 0,
+    about:
+      "The table of segments as it was when the config server moved to that epoch, for a checkpoint. ESTALE when it has no " +
+      "copy of that moment: it was started after it, or has moved on.",
+  },
+  segmentTableReply: {
+    kind: 70,
+    from: "server",
+    roles: "config",
+    fields: {},
+    payloadMax: TABLE_SIZE_MAX,
+    about: "The table, as the payload.",
+  },
+  holdTable: {
+    kind: 71,
+    from: "client",
+    roles: "config",
+    fields: {},
+    payloadMax: 0,
+    about:
+      "Let no call change the table while this connection lasts: they wait a while, then they are refused (EAGAIN). Answered " +
+      "by `done` when nothing is being made or zeroed any more. For uid 0, the config server's own, and who has proved the secret (else EPERM); EBUSY " +
+      "while another connection holds it.",
+  },
+  restoreTable: {
+    kind: 72,
+    from: "client",
+    roles: "config",
+    fields: {},
+    payloadMax: TABLE_SIZE_MAX,
+    about:
+      "Put the table in the payload in place of the present one, all of it or nothing. Answered by `done`, then every session " +
+      "that had something attached is closed. EINVAL: this connection does not hold the table, or the payload is none; " +
+      "ENOMEM: a segment does not fit the space.",
   },
   bind: {
     kind: 80,
@@ -656,6 +765,9 @@ export type Fields<N extends MessageName> = {
     ? FieldValue[(typeof MESSAGES)[N]["fields"][F]]
     : never;
 };
+
+/** An `owners` that tells nothing: whoever sends it keeps the cluster. */
+export const NO_OWNERS: Fields<"owners"> = { startCount: 0, isLast: false, rows: [] };
 
 const BY_KIND: (MessageName | undefined)[] = [];
 for (const [name, shape] of Object.entries(MESSAGES)) BY_KIND[shape.kind] = name as MessageName;

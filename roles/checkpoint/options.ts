@@ -8,6 +8,11 @@ export const DIRECTORY = {
   dir: { kind: "string", about: "the directory of the checkpoints", default: DEFAULT_DIRECTORY },
 } as const satisfies Params;
 
+/** Whether it is segments that are asked for. */
+export const SEGMENTS = {
+  segments: { kind: "boolean", about: "the table of segments instead of the bytes" },
+} as const satisfies Params;
+
 /** One checkpoint. */
 export const NAME = { kind: "string", about: `a directory's name, or ${LATEST}` } as const;
 

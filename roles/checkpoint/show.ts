@@ -6,11 +6,12 @@ import type { Checkpoint } from "../../lib/checkpoint/store.ts";
 import { command } from "../../lib/cli/command.ts";
 import { print } from "../../lib/cli/output.ts";
 import { printRows } from "../../lib/cli/table.ts";
-import { DIRECTORY, NAME_OR_LATEST } from "./options.ts";
+import { DIRECTORY, NAME_OR_LATEST, SEGMENTS } from "./options.ts";
+import { SEGMENT_COLUMNS, segmentRow } from "./segments.ts";
 
 /** One row per server, each with what is said of the checkpoint as a whole. */
 function rowsOf({ name, manifest }: Checkpoint) {
-  const { incarnation, epoch, timeMs, software, previous } = manifest;
+  const { incarnation, epoch, timeMs, software, previous, table } = manifest;
   return manifest.servers.map((server) => ({
     name,
     incarnation,
@@ -18,6 +19,7 @@ function rowsOf({ name, manifest }: Checkpoint) {
     time: new Date(timeMs).toISOString(),
     software,
     previous: previous?.name ?? null,
+    segments: table.segments.length,
     server: server.name,
     file: server.file,
     base: server.base,
@@ -36,20 +38,29 @@ export const show = command({
   about: "when a checkpoint was taken, of which servers, and how its images came to be",
   details:
     `Method: full, all of it written; hardlink, nothing changed, the file of the checkpoint before; reflink and copy,
-begun from it. Each checkpoint is complete by itself all the same.`,
+begun from it. Each checkpoint is complete by itself all the same.
+
+With --segments: the segments it has, with their places in the space.`,
   examples: [
     ["dsm checkpoint show", "the newest one"],
     ["dsm checkpoint show 2026-11-21T09-08-07Z-12", "that one"],
+    ["dsm checkpoint show latest --segments", "which segments a restore would bring back"],
   ],
   args: { name: NAME_OR_LATEST },
-  options: DIRECTORY,
-  async run({ name }, { dir }, { json }) {
+  options: { ...DIRECTORY, ...SEGMENTS },
+  async run({ name }, { dir, segments }, { json }) {
     const checkpoint = await findCheckpoint(dir, name);
+    if (segments) {
+      printRows(checkpoint.manifest.table.segments.map(segmentRow), SEGMENT_COLUMNS, { json });
+      return 0;
+    }
     const rows = rowsOf(checkpoint);
     if (!json) {
       const { manifest, path } = checkpoint;
       print(`${path}: epoch ${manifest.epoch}, taken ${rows[0]?.time} by ${manifest.software}`);
-      print(`${formatSize(spaceSize(manifest))} of ${rows.length} servers, built on ${rows[0]?.previous ?? "nothing"}`);
+      const built = `built on ${rows[0]?.previous ?? "nothing"}`;
+      const counts = `${rows.length} servers, ${manifest.table.segments.length} segments`;
+      print(`${formatSize(spaceSize(manifest))} of ${counts}, ${built}`);
     }
     printRows(rows, [
       { key: "file" },

@@ -4,6 +4,7 @@ import { command } from "../../lib/cli/command.ts";
 import { print } from "../../lib/cli/output.ts";
 import { Progress } from "../../lib/cli/progress.ts";
 import { findMaster } from "../../lib/node/logger/find_master.ts";
+import { readCredentials } from "../../lib/node/common/credentials.ts";
 import type { LoggerLink } from "../../lib/node/logger/logger_link.ts";
 import { Loggers } from "../../lib/node/logger/loggers.ts";
 
@@ -23,7 +24,7 @@ every server: dsm logger --help.`,
     ['cp -r "$(dsm checkpoint take)" /backup', "each is complete by itself"],
   ],
   async run(_args, _options, shared) {
-    await using loggers = new Loggers(shared.config, { incarnation: 0, epoch: 0 });
+    await using loggers = new Loggers(shared.config, { incarnation: 0, epoch: 0 }, readCredentials(shared));
     const over = new AbortController();
     const master = await findMaster(loggers, over.signal);
     const drawing = showProgress(master, over.signal);

@@ -1,7 +1,7 @@
 /** The segments of a cluster, as its config server keeps them. */
 import { formatEndpoint } from "../../lib/base/units.ts";
-import type { Endpoint } from "../../lib/base/units.ts";
 import { invariant } from "../../lib/base/assert.ts";
+import type { Shared } from "../../lib/cli/shared.ts";
 import { IPC_CREAT, IPC_EXCL, IPC_INFO, IPC_RMID } from "../../lib/ipc/common/flags.ts";
 import { SHM_INFO } from "../../lib/ipc/segments/flags.ts";
 import type { Limits } from "../../lib/ipc/segments/limits.ts";
@@ -19,9 +19,9 @@ export class ClusterSegments implements Segments {
     this.#cluster = cluster;
   }
 
-  /** Asks the config server there. @throws PeerLostError, TimeoutError. */
-  static async open(config: Endpoint): Promise<ClusterSegments> {
-    const asked = { config: formatEndpoint(config), attach: false, connectTimeoutMs: CONNECT_MS_MAX };
+  /** Asks the config server of `--config`. @throws PeerLostError, TimeoutError. */
+  static async open({ config, secret, tlsCa }: Shared): Promise<ClusterSegments> {
+    const asked = { config: formatEndpoint(config), secret, tlsCa, attach: false, connectTimeoutMs: CONNECT_MS_MAX };
     return new ClusterSegments(await connect(asked));
   }
 

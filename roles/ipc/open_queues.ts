@@ -15,7 +15,7 @@ export interface OpenQueues extends AsyncDisposable {
 }
 
 /** The queues of this host, or of the registry of `--registry`. */
-export function openQueues(host: boolean, { registry: endpoint }: Shared): OpenQueues {
+export function openQueues(host: boolean, { registry: endpoint, secret, tlsCa }: Shared): OpenQueues {
   if (host) return { queues: hostQueues(), [Symbol.asyncDispose]: async () => {} };
-  return new Registry({ registry: formatEndpoint(endpoint), timeoutMs: ANSWER_MS_MAX });
+  return new Registry({ registry: formatEndpoint(endpoint), secret, tlsCa, timeoutMs: ANSWER_MS_MAX });
 }

@@ -11,6 +11,6 @@ export const HOST = {
 } as const satisfies Params;
 
 /** The segments of this host, or of the cluster of `--config`. */
-export async function openSegments(host: boolean, { config }: Shared): Promise<Segments> {
-  return host ? new HostSegments() : await ClusterSegments.open(config);
+export async function openSegments(host: boolean, shared: Shared): Promise<Segments> {
+  return host ? new HostSegments() : await ClusterSegments.open(shared);
 }

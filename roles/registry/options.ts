@@ -12,8 +12,8 @@ const ANSWER_MS_MAX = 1_500;
 export type NameRow = Readonly<Record<"name" | "value" | "revision" | "leased" | "uid" | "time", Cell>>;
 
 /** The registry of `--registry`. */
-export function openRegistry({ registry }: Shared): Registry {
-  return new Registry({ registry: formatEndpoint(registry), timeoutMs: ANSWER_MS_MAX });
+export function openRegistry({ registry, secret, tlsCa }: Shared): Registry {
+  return new Registry({ registry: formatEndpoint(registry), secret, tlsCa, timeoutMs: ANSWER_MS_MAX });
 }
 
 /** A name as it is bound; the time in ISO 8601. */

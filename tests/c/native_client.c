@@ -114,7 +114,7 @@ static void receiveReply(uint8_t kind) {
 
 static void greet(const char *host, const char *port) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    static const char fields[] = "\x01\x01\xad" "native_client\xc4"; /* versions from 1 to 1, software, and a token of 0 bytes */
+    static const char fields[] = "\x01\x01\xad" "native_client\xc4\0\xc4\0"; /* versions from 1 to 1, software, no token, no nonce */
     if (getaddrinfo(host, port, &hints, &found) != 0) fail("no such host or port");
     int connection = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
     if (connection == -1 || connect(connection, found->ai_addr, found->ai_addrlen) == -1) fail("cannot connect");
@@ -122,8 +122,8 @@ static void greet(const char *host, const char *port) {
     incoming = fdopen(connection, "r");
     outgoing = fdopen(dup(connection), "w");
     if (incoming == NULL || outgoing == NULL) fail("cannot open a stream");
-    startRequest(HELLO, 4);
-    memcpy(header + headerSize, fields, sizeof fields); /* the literal's own 0 is the token's length */
+    startRequest(HELLO, 6);
+    memcpy(header + headerSize, fields, sizeof fields); /* the literal's own 0 is the uid */
     headerSize += sizeof fields;
     fputs("DSM1", outgoing);
     sendFrame("", 0);

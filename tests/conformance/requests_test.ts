@@ -560,7 +560,7 @@ onEach("classic: ranges that are none, and letters unknown, close the connection
 
 onEach("a first byte of no dialect closes the connection, and others go on", async (server) => {
   using other = await server.greet();
-  for (const start of ["GET / HTTP/1.1\r\n", "\0", "dsm1", "DSM2", "DX", "\x16\x03\x01"]) {
+  for (const start of ["GET / HTTP/1.1\r\n", "\x01", "dsm1", "DSM2", "DX", "\x16\x03\x01"]) {
     using peer = await server.dial();
     await peer.send(text(start));
     await peer.isClosed();

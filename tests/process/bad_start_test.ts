@@ -109,7 +109,10 @@ Deno.test("mistakes on the server's command line: exit status 2, nothing made", 
     "a transport that is none": { args: ["0", "0", "0", "--transport", "epol"], says: /--transport.*epoll/ },
     "an unknown option": { args: ["0", "0", "0", "--sise", "1"], says: /--sise.*--size/ },
     "one argument too many": { args: ["0", "0", "0", "0"], says: /0/ },
-    "an address beyond this host": { args: ["0", "0", "0", "--host", "0.0.0.0"], says: /0\.0\.0\.0.*--insecure/ },
+    "an address beyond this host": {
+      args: ["0", "0", "0", "--host", "0.0.0.0"],
+      says: /0\.0\.0\.0.*dsm secret new FILE.*--allow-unauthenticated/,
+    },
   };
   for (const [what, { args, says }] of Object.entries(cases)) {
     await t.step(what, () => refused(args, 2, says));
@@ -126,8 +129,11 @@ Deno.test("more memory than there is: said by name, exit status 1, nothing made"
   assertEquals(keys.leftovers(), []);
 });
 
-Deno.test("with --insecure it listens beyond this host", async () => {
-  await using server = await TestServer.start([...SMALL, "--host", "0.0.0.0", "--insecure"]);
+Deno.test("with a secret it listens beyond this host", async () => {
+  await using dir = new TempDir();
+  const secret = dir.file("secret");
+  assertEquals((await dsm(["secret", "new", secret])).code, 0);
+  await using server = await TestServer.start([...SMALL, "--host", "0.0.0.0", "--secret", secret]);
   assertEquals(server.ready.host, "0.0.0.0");
 });
 

@@ -18,12 +18,15 @@ import {
   TempDir,
   TestCluster,
   testWhere,
-  works,
 } from "../support/processes.ts";
 import type { Ran } from "../support/processes.ts";
 import { startLogger } from "../support/loggers.ts";
+import { mayMount, small, withMount } from "../support/mounts.ts";
 import { until } from "../support/until.ts";
 import { parseEndpoint } from "../../lib/base/units.ts";
+import { NO_CREDENTIALS } from "../../lib/net/credentials.ts";
+import { IPC_CREAT } from "../../lib/ipc/common/flags.ts";
+import { principal, tableOf } from "../unit/ipc/segments/tables.ts";
 import { suspendCheckpoints } from "../../lib/node/logger/suspend_checkpoints.ts";
 import { seededTest } from "../support/seeded.ts";
 
@@ -49,20 +52,38 @@ Deno.test("list, show, verify, diff, export, prune: what they print, and their e
   const before = [new Uint8Array(64 * KIB).fill(1), new Uint8Array(20).fill(2)];
   const after = before.map((memory) => memory.slice()) as [Memory, Memory];
   after[0].set([9, 9], 5000);
-  const first = await writeFull(dir.path, { epoch: 1, memories: before });
-  const second = await writeIncremental(dir.path, { epoch: 2, memories: after }, first, before);
+  const table = tableOf([{ size: 64 * KIB, blockSize: 4096 }]);
+  const [ada, make] = [principal(1000, 100), (key: number) => {
+    table.commit(table.shmget(principal(1000, 100), key, 5000, IPC_CREAT | 0o640, 1_700_000_000).id);
+  }];
+  [7, 8].forEach(make);
+  const first = await writeFull(dir.path, { epoch: 1, memories: before, table: table.toPicture() });
+  table.remove(ada, 0);
+  table.set(ada, 1, { uid: 1001, gid: 100, mode: 0o600 }, 1_700_000_001);
+  make(9);
+  const picture = table.toPicture();
+  const second = await writeIncremental(dir.path, { epoch: 2, memories: after, table: picture }, first, before);
 
   const list = await checkpoint(dir, ["list"]);
   assertEquals([list.code, list.stderr], [0, ""]);
   assertMatch(list.stdout, new RegExp(`^NAME.*\n${second.name}.*complete\n${first.name}.*complete\n$`));
   const [row] = JSON.parse((await checkpoint(dir, ["list", "--json"])).stdout);
   assertEquals([row.name, row.epoch, row.size, row.changedSize], [second.name, 2, 64 * KIB + 20, 4096]);
+  assertEquals(row.segments, 2);
   assertMatch(row.time, /^2026-.*Z$/);
 
   const show = await checkpoint(dir, ["show"]);
   assertMatch(show.stdout, new RegExp(`epoch 2.*dsm.*\n.*built on ${first.name}\n`));
   assertMatch(show.stdout, /server-1\.img +10\.0\.0\.2:9734 .*hardlink/);
+  assertMatch(show.stdout, /of 2 servers, 2 segments, built on/);
   assertEquals(JSON.parse((await checkpoint(dir, ["show", first.name, "--json"])).stdout).length, 2);
+  const segments = await checkpoint(dir, ["show", first.name, "--segments"]);
+  assertMatch(
+    segments.stdout,
+    /^ID +KEY +BASE +SIZE .*\n +0 +0x00000007 +0 +5000 +1000 +100 +0640\n +1 +0x00000008 +8192 /,
+  );
+  const [shown] = JSON.parse((await checkpoint(dir, ["show", first.name, "--segments", "--json"])).stdout);
+  assertEquals([shown.id, shown.key, shown.perms, shown.ctime], [0, 7, "0640", "2023-11-14T22:13:20.000Z"]);
 
   const sound = await checkpoint(dir, ["verify"]);
   assertEquals([sound.code, sound.stdout], [0, ""]);
@@ -71,6 +92,13 @@ Deno.test("list, show, verify, diff, export, prune: what they print, and their e
   const diff = await checkpoint(dir, ["diff", first.name, "latest", "--json"]);
   assertEquals([diff.code, diff.stdout], [0, '[{"start":5000,"end":5002,"size":2}]\n']);
   assertMatch((await checkpoint(dir, ["diff", first.name, first.name])).stderr, /have the same bytes/);
+  const changed = await checkpoint(dir, ["diff", first.name, "latest", "--segments", "--json"]);
+  assertEquals(JSON.parse(changed.stdout).map(({ change, id, uid }: Record<string, unknown>) => [change, id, uid]), [
+    ["removed", 0, 1000],
+    ["changed", 1, 1001],
+    ["added", 2, 1000],
+  ]);
+  assertMatch((await checkpoint(dir, ["diff", "latest", "latest", "--segments"])).stderr, /have the same segments/);
 
   assertEquals((await checkpoint(dir, ["export", "latest"])).bytes, spaceOf(after));
   assertEquals((await checkpoint(dir, ["export", first.name, dir.file("out")])).code, 0);
@@ -97,7 +125,11 @@ Deno.test("mistakes: 2 for usage, 1 for what is not there, and what to do", asyn
     [["prune"], 2, /--keep/],
     [["prune", "--keep", "0"], 2, /--keep must be 1 or more/],
     [["diff", "latest"], 2, /after/i],
-    [["restore", "latest"], 2, /overwrites the whole space of 127\.0\.0\.1:1; .*confirm it with --yes/],
+    [
+      ["restore", "latest"],
+      2,
+      /overwrites the whole space of 127\.0\.0\.1:1 and its segments; .*confirm it with --yes/,
+    ],
     [["restore"], 2, /name/i],
     [["show", "a/b"], 2, /is a path/],
     [["show", "none"], 1, /no checkpoint none in .*dsm checkpoint list/],
@@ -202,7 +234,7 @@ Deno.test("while somebody restores, no checkpoint is taken; afterwards they are 
   await using _ = await startLogger(cluster, 0, true, "--dir", dir.path);
   const take = (): Promise<Ran> => dsm(["checkpoint", "take", "--config", cluster.address]);
   {
-    await using _ = await suspendCheckpoints(parseEndpoint(cluster.address));
+    await using _ = await suspendCheckpoints(parseEndpoint(cluster.address), NO_CREDENTIALS);
     const { code, stderr } = await take();
     assertEquals(code, 1);
     assertMatch(stderr, /has asked for no checkpoint to be taken, as a restore does/);
@@ -224,45 +256,24 @@ Deno.test("while somebody restores, no checkpoint is taken; afterwards they are 
 
 // ---- what goes wrong while one is written
 
-const mayMount = works("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
-
-/** A file system of its own, mounted on a temporary directory. */
-async function withMount<T>(mount: (path: string) => string[][], use: (dir: TempDir) => Promise<T>): Promise<T> {
-  await using dir = new TempDir();
-  const run = async (args: readonly string[]): Promise<void> => {
-    const [program = "", ...rest] = args;
-    const { success, stderr } = await new Deno.Command(program, { args: rest }).output();
-    assert(success, `${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  };
-  const mounted = { path: dir.file("mounted"), file: (name: string) => dir.file(`mounted/${name}`) } as TempDir;
-  await Deno.mkdir(mounted.path);
-  for (const args of mount(dir.path)) await run(args);
-  try {
-    return await use(mounted);
-  } finally {
-    await run(["umount", mounted.path]);
-  }
-}
-
 testWhere(
   mayMount,
   "may not mount",
   "a full disk: an error that says what to do, no leftovers, and the older one",
   async () => {
-    await withMount((path) => [["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", `${path}/mounted`]], async (dir) => {
+    await withMount(small("1m"), async (dir) => {
       const memories = [new Uint8Array(256 * KIB).fill(1), new Uint8Array(4096).fill(2)];
       const first = await writeFull(dir.path, { epoch: 1, memories });
       const large = [new Uint8Array(2 * MIB).fill(1), new Uint8Array(4096)];
       const error = await assertRejects(() => writeFull(dir.path, { epoch: 2, memories: large }), SystemError);
       assertEquals(error.code, "ENOSPC");
       assertMatch(error.message, /cannot write .*server-0\.img: ENOSPC; .*dsm checkpoint prune --keep N/);
-      // a write that nobody waited for counts as well
+      // what is refused after a write was taken is thrown in the end
       const request = requestOf({ epoch: 2, memories: large });
       await using draft = await Draft.begin(dir.path, request);
       for (const server of large.keys()) await draft.startImage(server, false);
-      const writing = assertRejects(() => draft.write(0, 0, large[0] as Memory), SystemError);
+      await draft.write(0, 0, large[0] as Memory);
       await assertRejects(() => draft.complete(request.servers), SystemError, "server-0.img: ENOSPC");
-      await writing;
       // the copy of a changed image does not fit either
       await Deno.writeFile(dir.file("ballast"), new Uint8Array(600 * KIB));
       const after = [(memories[0] as Memory).slice().fill(9, 0, 1), memories[1] as Memory];
@@ -282,7 +293,7 @@ testWhere(
   async () => {
     // a file system that believes in 64 MiB, on a store that has 12: what does not fit is missed only when it is written out
     await withMount(
-      (path) => [["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", `${path}/mounted`]],
+      small("12m"),
       async (store) => {
         await withMount(onDisk(store.file("disk"), true), async (dir) => {
           const first = await writeFull(dir.path, { epoch: 1, memories: [new Uint8Array(64 * KIB).fill(1)] });

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { connect } from "../../mod.ts";
 import { HeldBlock } from "../support/holder.ts";
 import { Program, ROOT, TestCluster, TestServer, testWhere } from "../support/processes.ts";
+import { hello } from "../support/frames.ts";
 import { frame, HELLO, joined, RawClient } from "../support/raw.ts";
 import { until, within } from "../support/until.ts";
 
@@ -49,7 +50,7 @@ const POISON: Record<string, { bytes: Uint8Array; says: RegExp }> = {
   "a version nobody speaks": {
     bytes: joined(
       new TextEncoder().encode("DSM1"),
-      frame("hello", 0, { versionMin: 9, versionMax: 9, software: "x", token: new Uint8Array(0) }),
+      hello(new Uint8Array(0), 9).subarray(4),
     ),
     says: /versions 9 to 9/,
   },

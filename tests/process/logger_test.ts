@@ -53,7 +53,14 @@ Deno.test("keys of another server are refused, whichever of the two it is; zeros
 
 Deno.test("a second logger of one server is refused: the port is taken, or on another address the server has one", async () => {
   const port = freePortPair("127.0.0.1");
-  await using server = await TestServer.start(["--size", "64KiB", "--host", "0.0.0.0", "--insecure"], port);
+  await using server = await TestServer.start([
+    "--size",
+    "64KiB",
+    "--host",
+    "0.0.0.0",
+    "--allow-unauthenticated",
+    "classic",
+  ], port);
   const args = ["logger", "0", `${port + 1}`, `${server.keys.shm}`, `${server.keys.sem}`];
   await using first = startDsm(args);
   await ready(first);

@@ -83,6 +83,13 @@ const MUTANTS: readonly Mutant[] = [
     paths: ["classic"],
   },
   {
+    rule: "11: the same for replies in the simple dialect, wherever their bytes come from",
+    file: "lib/node/simple/release.ts",
+    from: "while (!signal.aborted && mustWait(region, known)) {",
+    to: "while (signal.aborted && mustWait(region, known)) {",
+    paths: ["simple"],
+  },
+  {
     rule: "a writer saves a block before it changes it",
     file: "lib/memory/region.ts",
     from: "      shadow.set(this.data.subarray(start, start + blockSize), start);",

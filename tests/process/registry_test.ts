@@ -158,7 +158,7 @@ Deno.test("dsm registry: a second one on its state or its port is refused, and a
   const state = registry.dir.file("registry.sqlite");
   const busy = await dsm(["registry", "0", "--state", state]);
   assertEquals(busy.code, 1);
-  assertStringIncludes(busy.stderr, "EBUSY; another registry has it; name another one with --state");
+  assertStringIncludes(busy.stderr, "EBUSY; another server has it; name another one with --state");
   const taken = await dsm(["registry", `${registry.port}`, "--state", registry.dir.file("other.sqlite")]);
   assertEquals(taken.code, 1);
   assertStringIncludes(taken.stderr, "EADDRINUSE");

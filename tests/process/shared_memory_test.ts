@@ -108,6 +108,8 @@ testWhere(
   },
 );
 
+const SMALL = ["--size", "64KiB"];
+
 // nobody, who may read root's files (this checkout may be among them) but not root's memory
 const AS_NOBODY = [
   "setpriv",
@@ -123,7 +125,7 @@ testWhere(
   "changing the user is not allowed here",
   "a client of another user goes by TCP, and info says why",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 2 });
+    await using cluster = await TestCluster.start({ servers: 2, args: [...SMALL, "--open"], configArgs: ["--open"] });
     await assertFallsBack(AS_NOBODY, cluster, /belongs to another user \(EACCES\)/);
   },
 );
@@ -133,7 +135,8 @@ testWhere(
   "changing the user is not allowed here",
   "--mode lets another user's client attach",
   async () => {
-    await using cluster = await TestCluster.start({ servers: 1, args: ["--size", "64KiB", "--mode", "0666"] });
+    const args = [...SMALL, "--open", "--mode", "0666"];
+    await using cluster = await TestCluster.start({ servers: 1, args, configArgs: ["--open"] });
     const rows = JSON.parse(await clientUnder(AS_NOBODY, cluster, "info", "--json"));
     assertEquals(rows[0].way, "memory");
     await clientUnder(AS_NOBODY, cluster, "write", "0", "shared");

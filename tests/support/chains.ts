@@ -8,20 +8,32 @@
 
 /** Bytes of each server's region. */
 export const REGION_SIZE = 256 * 1024;
-/** How a link reaches the servers. */
+/** The key of the segment that is the whole space, for links in the simple dialect. */
+export const SPACE_KEY = 0x5ace;
+/** How a link reaches the servers, in every combination. */
 export const PATHS = ["tcp", "attached", "classic"] as const;
+/** The simple dialect besides. */
+export const ALL_PATHS = [...PATHS, "simple"] as const;
 /** One of them. */
-export type Path = (typeof PATHS)[number];
+export type Path = (typeof ALL_PATHS)[number];
 /** Servers, and links of every chain. */
 export const LINK_COUNT = 3;
-/** Every combination of paths has its chain. */
-export const CHAIN_COUNT = PATHS.length ** LINK_COUNT;
+/** Chains with links in the simple dialect, which come after the others. */
+const SIMPLE_CHAINS: readonly (readonly Path[])[] = [
+  ["simple", "simple", "simple"],
+  ["simple", "classic", "simple"],
+  ["classic", "simple", "classic"],
+];
+const COMBINATION_COUNT = PATHS.length ** LINK_COUNT;
+/** How many chains there are. */
+export const CHAIN_COUNT = COMBINATION_COUNT + SIMPLE_CHAINS.length;
 /** Bytes of a range: two blocks. */
 export const RANGE_SIZE = 8192;
 const BLOCK_SIZE = 4096;
 
 /** The path that link `link` of a chain takes. */
 export function pathOf(chain: number, link: number): Path {
+  if (chain >= COMBINATION_COUNT) return SIMPLE_CHAINS[chain - COMBINATION_COUNT]?.[link] as Path;
   return PATHS[Math.floor(chain / PATHS.length ** link) % PATHS.length] as Path;
 }
 
@@ -32,7 +44,7 @@ export function counterAt(chain: number): number {
 
 /** Where the range of a path's writer lies. */
 export function rangeAt(path: Path): number {
-  return (CHAIN_COUNT + 1 + 2 * PATHS.indexOf(path)) * BLOCK_SIZE;
+  return (CHAIN_COUNT + 1 + 2 * ALL_PATHS.indexOf(path)) * BLOCK_SIZE;
 }
 
 const wordAt = (bytes: Uint8Array, at: number): number =>
@@ -48,7 +60,7 @@ export function contradictions(images: readonly Uint8Array[]): string[] {
     if (!isOrdered) found.push(`chain ${chain} (${paths}): ${counters.join(", ")}`);
   }
   images.forEach((image, server) => {
-    for (const path of PATHS) {
+    for (const path of ALL_PATHS) {
       const at = rangeAt(path);
       const first = wordAt(image, at);
       for (let offset = 0; offset < RANGE_SIZE; offset += 4) {

@@ -4,6 +4,8 @@ import { CHECKED_SIZE, Hasher } from "../../lib/checkpoint/checksum.ts";
 import { Draft } from "../../lib/checkpoint/draft.ts";
 import type { DraftRequest, DraftServer } from "../../lib/checkpoint/draft.ts";
 import type { Checkpoint } from "../../lib/checkpoint/store.ts";
+import { EMPTY_TABLE } from "../../lib/ipc/segments/segment_rows.ts";
+import type { TableRows } from "../../lib/ipc/segments/segment_rows.ts";
 import type { Random } from "../../lib/base/random.ts";
 
 /** One server's memory. */
@@ -19,6 +21,8 @@ export interface Picture {
   /** Names of the servers. Default: 10.0.0.1:9734 and so on. */
   readonly names?: readonly string[];
   readonly signal?: AbortSignal;
+  /** Default: there never was a segment. */
+  readonly table?: TableRows;
 }
 
 /** When the checkpoint of epoch 0 is taken, unless a test says otherwise; each epoch is 100 s later. */
@@ -45,8 +49,8 @@ export function serversOf({ memories, names }: Picture): DraftServer[] {
 
 /** What a draft of a picture is asked for. */
 export function requestOf(picture: Picture): DraftRequest {
-  const { epoch, timeMs = START_MS + epoch * EPOCH_MS, incarnation = 7, signal } = picture;
-  return { incarnation, epoch, timeMs, servers: serversOf(picture), ...signal ? { signal } : {} };
+  const { epoch, timeMs = START_MS + epoch * EPOCH_MS, incarnation = 7, signal, table = EMPTY_TABLE } = picture;
+  return { incarnation, epoch, timeMs, table, servers: serversOf(picture), ...signal ? { signal } : {} };
 }
 
 /** Writes a checkpoint with full images. */

@@ -4,7 +4,8 @@
  */
 import { fail } from "@std/assert";
 import { freePortPair } from "../../lib/launch/free_ports.ts";
-import { contradictions, LINK_COUNT, progress, REGION_SIZE } from "./chains.ts";
+import { connect, IPC_CREAT } from "../../mod.ts";
+import { contradictions, LINK_COUNT, progress, REGION_SIZE, SPACE_KEY } from "./chains.ts";
 import type { Path } from "./chains.ts";
 import { Keys, Program, ready, TempDir, writeConfig } from "./processes.ts";
 import { until, within } from "./until.ts";
@@ -79,6 +80,7 @@ export class ConsistencyRun implements AsyncDisposable {
     const configFile = this.#dir.file("config.txt");
     await writeConfig(configFile, addresses);
     const config = `127.0.0.1:${(await ready(this.#start("main.ts", "config", configFile, "--port", "0"))).port}`;
+    if (this.#request.paths.includes("simple")) await makeSpaceSegment(config);
     await Promise.all(
       Array.from({ length: LINK_COUNT }, (_, link) => {
         return this.#request.paths.map((path) => {
@@ -152,6 +154,11 @@ export class ConsistencyRun implements AsyncDisposable {
     for (const keys of this.#keys) keys[Symbol.dispose]();
     await this.#dir[Symbol.asyncDispose]();
   }
+}
+
+async function makeSpaceSegment(config: string): Promise<void> {
+  await using cluster = await connect({ config });
+  await cluster.shmget(SPACE_KEY, LINK_COUNT * REGION_SIZE, IPC_CREAT | 0o600);
 }
 
 /** The complete checkpoints of a directory, oldest first. */

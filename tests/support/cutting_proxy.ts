@@ -1,4 +1,10 @@
-/** A TCP proxy that cuts connections where a test says: after so many bytes from the server, or now. */
+/** A TCP proxy that cuts connections where a test says: after so many bytes from the server, or now; or meddles with them. */
+
+/** What goes on instead of some bytes, and whether the connection is cut behind it. */
+export interface Meddled {
+  readonly bytes: Uint8Array;
+  readonly isCut: boolean;
+}
 
 /** See the head of this file. */
 export class CuttingProxy implements AsyncDisposable {
@@ -7,6 +13,8 @@ export class CuttingProxy implements AsyncDisposable {
   connectionCount = 0;
   /** How many bytes of the server's the next connections let through before they are cut; those after these: all. */
   readonly cuts: number[] = [];
+  /** What becomes of bytes from a client on their way; when undefined they pass as they are. */
+  meddle: ((bytes: Uint8Array) => Meddled) | undefined;
   readonly #listener: Deno.TcpListener;
   readonly #target: number;
   readonly #open = new Set<Deno.TcpConn>();
@@ -35,7 +43,7 @@ export class CuttingProxy implements AsyncDisposable {
       this.#open.add(server);
       const cut = (): void => [client, server].forEach((stream) => this.#close(stream));
       await Promise.all([
-        pipe(client, server, Infinity).finally(cut),
+        pipe(client, server, Infinity, (bytes) => this.meddle?.(bytes) ?? { bytes, isCut: false }).finally(cut),
         pipe(server, client, this.cuts.shift() ?? Infinity).finally(cut),
       ]);
     } catch {
@@ -60,14 +68,21 @@ export class CuttingProxy implements AsyncDisposable {
 }
 
 /** Copies at most `most` bytes; ends quietly however the streams end. */
-async function pipe(from: Deno.TcpConn, to: Deno.TcpConn, most: number): Promise<void> {
+async function pipe(
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+  most: number,
+  meddle: (bytes: Uint8Array) => Meddled = (bytes) => ({ bytes, isCut: false }),
+): Promise<void> {
   const buffer = new Uint8Array(65_536);
   try {
     for (let passed = 0; passed < most;) {
       const count = await from.read(buffer);
       if (count === null) return;
       const size = Math.min(count, most - passed);
-      for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
+      const { bytes, isCut } = meddle(buffer.subarray(0, size));
+      for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
+      if (isCut) return;
       passed += size;
     }
   } catch {

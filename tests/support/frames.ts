@@ -21,16 +21,19 @@ export function frame<N extends MessageName>(
   id: number,
   fields: Fields<N>,
   payload: Uint8Array = new Uint8Array(0),
+  envelope: Pick<Header, "incarnation" | "epoch"> = { incarnation: 0, epoch: 0 },
 ): Uint8Array<ArrayBuffer> {
-  return concat(encodeFrame(name, { id, incarnation: 0, epoch: 0 }, fields, payload.length), payload);
+  return concat(encodeFrame(name, { id, ...envelope }, fields, payload.length), payload);
 }
 
-/** What begins a conversation: magic and hello. */
+/** What begins a conversation: magic and hello; unless told otherwise of a client that has no secret and says it is root. */
 export function hello(
   token: Uint8Array = new Uint8Array(0),
   version: number = PROTOCOL_VERSION,
+  { nonce = new Uint8Array(0), uid = 0 }: { readonly nonce?: Uint8Array; readonly uid?: number } = {},
 ): Uint8Array<ArrayBuffer> {
-  return concat(MAGIC, frame("hello", 0, { versionMin: version, versionMax: version, software: "test", token }));
+  const fields = { versionMin: version, versionMax: version, software: "test", token, nonce, uid };
+  return concat(MAGIC, frame("hello", 0, fields));
 }
 
 /** A frame that came. */
@@ -91,6 +94,28 @@ export class Reader {
     const { headerSize, payloadSize } = frameSizes(new DataView(prefix.buffer), 0);
     return { header: decodeHeader(await this.bytes(headerSize)), payload: await this.bytes(payloadSize) };
   }
+}
+
+/** A native conversation with a server on this host, after its welcome. */
+export interface Conversation {
+  readonly connection: Deno.TcpConn;
+  readonly reader: Reader;
+  readonly welcome: Fields<"welcome">;
+  /** How far the server was in the life of its cluster. */
+  readonly envelope: Pick<Header, "incarnation" | "epoch">;
+}
+
+/** Begins a native conversation with the config server on `port`; with a token it goes on with a session. */
+export async function converse(port: number, token?: Uint8Array<ArrayBuffer>): Promise<Conversation> {
+  const connection = await Deno.connect({ port });
+  const reader = new Reader(connection);
+  const greeting = await reader.bytes(8);
+  await reader.bytes(new DataView(greeting.buffer).getUint32(4));
+  await writeAll(connection, hello(token));
+  await reader.bytes(MAGIC.length);
+  const { header } = await reader.frame();
+  const { incarnation, epoch } = header;
+  return { connection, reader, welcome: header.fields as Fields<"welcome">, envelope: { incarnation, epoch } };
 }
 
 /** Writes all of `bytes`. */

@@ -6,8 +6,11 @@
  *   - As root the processes share an IPC namespace of their own: nobody else's segments are there, its limits can be set,
  *     and it goes with its last process, whatever happened.
  *   - The child reads and calls on its one thread, since a namespace belongs to a thread.
+ *   - Told of a config server, the same process makes calls on the cluster too (cluster_calls.ts): so the two sides have one
+ *     pid.
  */
 import { fail } from "@std/assert";
+import type { ClusterCall, ClusterReply } from "./cluster_calls.ts";
 
 /** Who a process is to be. */
 export interface Identity {
@@ -34,6 +37,9 @@ export type KernelCall =
   /** RLIMIT_MEMLOCK, in bytes. */
   | { readonly call: "memlock"; readonly size: number }
   | { readonly call: "sysctl"; readonly name: string; readonly value: string };
+
+/** What a process is asked: a call on the kernel, or one on the cluster. */
+type Asked = KernelCall | { readonly onCluster: ClusterCall };
 
 /** The kernel's `struct shmid_ds`. */
 export interface KernelStatus {
@@ -97,12 +103,17 @@ export class KernelCaller implements AsyncDisposable {
    *
    * @param identity undefined: as who runs the tests.
    * @param namespace `new` for a namespace of its own, the path of another's, or `host`.
+   * @param config `host:port` of the config server whose cluster it is to connect to; none unless told.
    * @returns the process and the path of its namespace; `host` where a new one was not to be had.
    */
-  static async start(identity?: Identity, namespace = "host"): Promise<{ caller: KernelCaller; namespace: string }> {
+  static async start(
+    identity?: Identity,
+    namespace = "host",
+    config = "",
+  ): Promise<{ caller: KernelCaller; namespace: string }> {
     const self = new URL(import.meta.url).pathname;
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", self, namespace, JSON.stringify(identity ?? null)],
+      args: ["run", "-A", "--no-check", self, namespace, JSON.stringify(identity ?? null), config],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
@@ -116,9 +127,18 @@ export class KernelCaller implements AsyncDisposable {
     return done ? fail(`process ${this.pid} has ended`) : value;
   }
 
-  /** Has a call made. */
+  /** Has a call made on the kernel. */
   async make(call: KernelCall): Promise<KernelReply> {
-    await this.#input.write(new TextEncoder().encode(`${JSON.stringify(call)}\n`));
+    return await this.#ask(call) as KernelReply;
+  }
+
+  /** Has a call made on the cluster it is connected to. */
+  async makeOnCluster(call: ClusterCall): Promise<ClusterReply> {
+    return await this.#ask({ onCluster: call }) as ClusterReply;
+  }
+
+  async #ask(asked: Asked): Promise<unknown> {
+    await this.#input.write(new TextEncoder().encode(`${JSON.stringify(asked)}\n`));
     return JSON.parse(await this.#line());
   }
 
@@ -296,21 +316,28 @@ function statusIn(view: DataView): KernelStatus {
   };
 }
 
-function main([namespace = "host", identity = "null"]: readonly string[]): void {
+async function main([namespace = "host", identity = "null", config = ""]: readonly string[]): Promise<void> {
   const say = (line: string): void => {
     Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
   };
   const kernel = new Kernel();
-  say(kernel.enter(namespace));
+  const entered = kernel.enter(namespace);
   const who: Identity | null = JSON.parse(identity);
+  // loaded while whoever started this may still read it
+  const loaded = config === "" ? undefined : await import("./cluster_calls.ts");
   if (who) kernel.become(who);
+  const cluster = await loaded?.ClusterCalls.connect(config);
+  say(entered);
   const buffer = new Uint8Array(65_536);
   let rest = "";
   for (let size = Deno.stdin.readSync(buffer); size !== null; size = Deno.stdin.readSync(buffer)) {
     const lines = (rest + new TextDecoder().decode(buffer.subarray(0, size))).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) say(JSON.stringify(kernel.make(JSON.parse(line))));
+    for (const line of lines) {
+      const asked: Asked = JSON.parse(line);
+      say(JSON.stringify("onCluster" in asked ? await cluster?.make(asked.onCluster) : kernel.make(asked)));
+    }
   }
 }
 
-if (import.meta.main) main(Deno.args);
+if (import.meta.main) await main(Deno.args);

@@ -5,6 +5,7 @@ import { parseEndpoint } from "../../lib/base/units.ts";
 import type { Checkpoint } from "../../lib/checkpoint/store.ts";
 import { verify } from "../../lib/checkpoint/verify.ts";
 import type { CheckpointPhase } from "../../lib/node/logger/global_checkpoint.ts";
+import { NO_CREDENTIALS } from "../../lib/net/credentials.ts";
 import { GlobalLogger } from "../../lib/node/logger/global_logger.ts";
 import type { GlobalLoggerRequest } from "../../lib/node/logger/global_logger.ts";
 import { ready, startDsm, TestCluster } from "./processes.ts";
@@ -15,6 +16,7 @@ export const PHASES: readonly CheckpointPhase[] = [
   "survey",
   "prepare",
   "cut",
+  "table",
   "release",
   "gather",
   "confirm",
@@ -96,6 +98,7 @@ export class TestMaster implements AsyncDisposable {
     this.logger = new GlobalLogger(
       {
         config: parseEndpoint(cluster.address),
+        credentials: NO_CREDENTIALS,
         directory: cluster.dir.file("checkpoints"),
         periodMs: 1_000_000,
         cutDelayMsMax: 0,

@@ -3,6 +3,8 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { FooterWord } from "../../lib/memory/layout.ts";
 import { MemoryServer } from "../../lib/node/memory/memory_server.ts";
 import type { MemoryServerRequest } from "../../lib/node/memory/memory_server.ts";
+import { ClusterSource } from "../../lib/node/simple/cluster_source.ts";
+import { SimpleHost } from "../../lib/node/simple/simple_host.ts";
 import { libc } from "../../lib/sys/libc.ts";
 import { findSet, setSize } from "../../lib/sys/semaphores.ts";
 import { findSegment } from "../../lib/sys/shared_memory.ts";
@@ -64,6 +66,7 @@ export class TestServer implements AsyncDisposable {
         transport,
         holdMs: 0,
         stallMsMax: 30_000,
+        simple: (home) => new SimpleHost(new ClusterSource(home, {}, () => {}), () => {}),
         ...request,
       }, (level, message) => lines.push(`${level}: ${message}`));
       assertEquals(server.transport, transport);

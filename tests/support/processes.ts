@@ -420,6 +420,12 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
+/** A cluster that lets every user of this host in. */
+export function openCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const { args = ["--size", "64KiB"], configArgs = [] } = options;
+  return TestCluster.start({ ...options, args: [...args, "--open"], configArgs: [...configArgs, "--open"] });
+}
+
 function startConfig(dir: TempDir, port: number, args: readonly string[]): Program {
   return startDsm([
     "config",

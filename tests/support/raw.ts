@@ -35,6 +35,8 @@ export const HELLO: Uint8Array<ArrayBuffer> = joined(
     versionMax: PROTOCOL_VERSION,
     software: "test",
     token: new Uint8Array(0),
+    nonce: new Uint8Array(0),
+    uid: 0,
   }),
 );
 

@@ -15,6 +15,7 @@ import { MSG_EXCEPT } from "../../lib/ipc/queues/flags.ts";
 import { Inbox } from "../../lib/net/inbox.ts";
 import { Output, SILENT_MS_MAX } from "../../lib/net/transport.ts";
 import type { Link } from "../../lib/net/transport.ts";
+import { Door, Visit } from "../../lib/node/common/door.ts";
 import { RegistryService } from "../../lib/node/registry/registry_service.ts";
 import { RegistryState } from "../../lib/node/registry/registry_state.ts";
 import type { RegistryChanges, RegistryStore } from "../../lib/node/registry/registry_state.ts";
@@ -39,6 +40,17 @@ export interface SimulationSize {
 }
 
 const NAMES = ["a", "b"];
+/** A door that lets in everybody as root without asking the kernel: what a door does is tested elsewhere. */
+export class OpenDoor extends Door {
+  constructor() {
+    super({ ownUid: 0, isOpen: true, secret: undefined, unproved: [] }, "registry", () => {});
+  }
+
+  override opened(link: Link): Visit {
+    return new Visit(link, { isLocal: true, uid: 0 });
+  }
+}
+
 /** Within so many turns of everything there is an answer, or something is wrong. */
 const TURNS_MAX = 1_000;
 const QUEUE_KEY = 7;
@@ -50,6 +62,9 @@ const TEXT = new TextEncoder();
 /** One connection: bytes on their way in both directions. */
 export class SimLink implements Link {
   readonly peer = { host: "127.0.0.1", port: 1 };
+  readonly local = { host: "127.0.0.1", port: 2 };
+  readonly isEncrypted = false;
+  seal: Link["seal"];
   state: unknown;
   /** On their way to the registry. */
   toServer: Uint8Array<ArrayBuffer>[] = [];
@@ -169,12 +184,17 @@ export class RegistrySimulation {
       readEpoch: () => this.#state.readEpoch(),
       store: (changes) => this.#store(changes),
     };
-    this.#service = new RegistryService(store, {
-      identify: () => ({ uid: 0, gid: 0, groups: [] }),
-      nowMs: () => this.#nowMs,
-      time: () => 1,
-      log: () => {},
-    }, { pid: 1, transport: "epoll" });
+    this.#service = new RegistryService(
+      store,
+      {
+        userOf: () => ({ uid: 0, gid: 0, groups: [] }),
+        nowMs: () => this.#nowMs,
+        time: () => 1,
+        log: () => {},
+      },
+      { pid: 1, transport: "epoll" },
+      new OpenDoor(),
+    );
   }
 
   #store(changes: RegistryChanges): void {

@@ -1,5 +1,5 @@
 /**
- * System V's calls made twice, by the kernel and on our table, and what comes of them compared: the value or the errno of
+ * System V's calls made twice, by the kernel and by us, and what comes of them compared: the value or the errno of
  * every call, and after it all that IPC_STAT tells of every segment there is.
  *
  * In an IPC namespace of their own the ids are the very same. In the host's they are mapped.
@@ -21,6 +21,16 @@ import type { Identity, KernelCall, KernelReply, KernelStatus } from "./kernel_s
 
 /** How much later than ours the kernel's time of the same call may be, and 1 s earlier where it has not ticked yet. */
 const LATER_S_MAX = 5;
+
+/** Our side: the table itself, or a cluster over the wire. */
+export interface OurSide {
+  /** What there is, by ids, after the latest call. */
+  statuses(): SegmentStatus[];
+  /** Sets the limits. */
+  limit(limits: Limits): void;
+  /** Makes a call; `now` in seconds since 1970. */
+  make(actor: Actor, call: Call, now: number): Promise<Outcome>;
+}
 
 /** A process, and its session with us. */
 export interface Actor {
@@ -65,35 +75,41 @@ export class Twice implements AsyncDisposable {
   readonly actors: readonly Actor[];
   /** Whether nobody else's segments are in the way. */
   readonly isAlone: boolean;
-  table: SegmentTable;
-  readonly #space: Space;
+  readonly #ours: OurSide;
   /** Of every segment there ever was. */
   readonly #kernelIds = new Map<number, number>();
 
-  private constructor(actors: readonly Actor[], isAlone: boolean, space: Space) {
+  private constructor(actors: readonly Actor[], isAlone: boolean, ours: OurSide) {
     this.actors = actors;
     this.isAlone = isAlone;
-    this.#space = space;
-    this.table = new SegmentTable(space);
+    this.#ours = ours;
   }
 
-  /** Starts a process for each identity, the first of them uid 0; one without identity is as who runs the tests. */
-  static async start(identities: readonly (Identity | undefined)[], space: Space): Promise<Twice> {
-    const first = await KernelCaller.start(identities[0], identities[0] ? "new" : "host");
+  /**
+   * Starts a process for each identity, the first of them uid 0; one without identity is as who runs the tests.
+   *
+   * @param config `host:port` of the config server that they are to connect to; none unless told.
+   */
+  static async start(
+    identities: readonly (Identity | undefined)[],
+    ours: OurSide,
+    config?: string,
+  ): Promise<Twice> {
+    const first = await KernelCaller.start(identities[0], identities[0] ? "new" : "host", config);
     const { namespace } = first;
-    const rest = await Promise.all(identities.slice(1).map((each) => KernelCaller.start(each, namespace)));
+    const rest = await Promise.all(identities.slice(1).map((each) => KernelCaller.start(each, namespace, config)));
     const actors = [first, ...rest].map(({ caller }, index) => ({
       caller,
       who: { ...identities[index] ?? ownIdentity(), pid: caller.pid },
       session: `session ${index}`,
       attached: new Map<number, string>(),
     }));
-    return new Twice(actors, namespace !== "host", space);
+    return new Twice(actors, namespace !== "host", ours);
   }
 
   /** Sets the limits on both sides; the kernel's only where nobody else lives under them. */
   async limit(limits: Limits): Promise<void> {
-    this.table = new SegmentTable(this.#space, { limits, rows: this.table.toRows() });
+    this.#ours.limit(limits);
     for (const { caller } of this.actors) await caller.make({ call: "memlock", size: limits.memlock });
     if (!this.isAlone) return;
     for (const name of ["shmmax", "shmall", "shmmni"] as const) {
@@ -103,12 +119,12 @@ export class Twice implements AsyncDisposable {
 
   /** The ids of the segments there are, ours. */
   get ids(): number[] {
-    return this.table.toRows().segments.map(({ id }) => id);
+    return this.statuses().map(({ id }) => id);
   }
 
-  /** What our table says of each. */
+  /** What we say of each. */
   statuses(): SegmentStatus[] {
-    return this.ids.map((id) => this.table.stat(SUPERUSER, id));
+    return this.#ours.statuses();
   }
 
   /** What the kernel says of our segment `id` to that actor. */
@@ -120,41 +136,12 @@ export class Twice implements AsyncDisposable {
   /** Makes a call on both sides and compares. */
   async make(actor: Actor, call: Call): Promise<Outcome> {
     const now = seconds();
-    const ours = this.#onTable(actor, call, now);
+    const ours = await this.#ours.make(actor, call, now);
     const theirs = await actor.caller.make(this.#forKernel(actor, call));
     assertEquals(ours.code, theirs.errno === 0 ? "ok" : errnoName(theirs.errno), "ours and the kernel's errno");
     if (ours.code === "ok") this.#settle(actor, call, ours, theirs);
     await this.compareAll();
     return ours;
-  }
-
-  #onTable(actor: Actor, call: Call, now: number): Outcome {
-    try {
-      return { code: "ok", ...this.#carryOut(actor, call, now) };
-    } catch (error) {
-      if (error instanceof SystemError) return { value: -1, code: error.code };
-      throw error;
-    }
-  }
-
-  #carryOut({ who, session }: Actor, call: Call, now: number): ShmctlResult {
-    switch (call.call) {
-      case "shmget": {
-        const got = this.table.shmget(who, call.key, call.size, call.flags, now);
-        if (got.outcome === "created") this.table.commit(got.id);
-        return { value: got.id };
-      }
-      case "shmat":
-        return { value: this.table.shmat(who, session, call.id, call.flags, now).attachment };
-      case "shmdt":
-        this.table.shmdt(who, session, call.attachment, now);
-        return { value: 0 };
-      case "shmctl":
-        return shmctl(this.table, who, call, now);
-      case "end":
-        this.table.endSession(session, now);
-        return { value: 0 };
-    }
   }
 
   #forKernel({ attached }: Actor, call: Call): KernelCall {
@@ -220,7 +207,7 @@ export class Twice implements AsyncDisposable {
   /** Ends all attachments and removes all segments, on both sides. */
   async clear(): Promise<void> {
     for (const actor of this.actors) await this.make(actor, { call: "end" });
-    for (const { id, cuid } of this.table.toRows().segments) {
+    for (const { id, cuid } of this.statuses()) {
       const remover = this.actors.find(({ who }) => who.uid === 0 || who.uid === cuid);
       if (remover) await this.make(remover, { call: "shmctl", id, command: IPC_RMID });
     }
@@ -240,6 +227,56 @@ export class Twice implements AsyncDisposable {
 }
 
 const SUPERUSER: Principal = { uid: 0, gid: 0, groups: [], pid: 0 };
+
+/** Our side as the pure table. */
+export class TableSide implements OurSide {
+  /** Replaced with its limits. */
+  table: SegmentTable;
+  readonly #space: Space;
+
+  /** @param space where its segments lie. */
+  constructor(space: Space) {
+    this.#space = space;
+    this.table = new SegmentTable(space);
+  }
+
+  limit(limits: Limits): void {
+    this.table = new SegmentTable(this.#space, { limits, rows: this.table.toRows() });
+  }
+
+  statuses(): SegmentStatus[] {
+    return this.table.toRows().segments.map(({ id }) => this.table.stat(SUPERUSER, id));
+  }
+
+  make(actor: Actor, call: Call, now: number): Promise<Outcome> {
+    try {
+      return Promise.resolve({ code: "ok", ...this.#carryOut(actor, call, now) });
+    } catch (error) {
+      if (error instanceof SystemError) return Promise.resolve({ value: -1, code: error.code });
+      throw error;
+    }
+  }
+
+  #carryOut({ who, session }: Actor, call: Call, now: number): ShmctlResult {
+    switch (call.call) {
+      case "shmget": {
+        const got = this.table.shmget(who, call.key, call.size, call.flags, now);
+        if (got.outcome === "created") this.table.commit(got.id);
+        return { value: got.id };
+      }
+      case "shmat":
+        return { value: this.table.shmat(who, session, call.id, call.flags, now).attachment };
+      case "shmdt":
+        this.table.shmdt(who, session, call.attachment, now);
+        return { value: 0 };
+      case "shmctl":
+        return shmctl(this.table, who, call, now);
+      case "end":
+        this.table.endSession(session, now);
+        return { value: 0 };
+    }
+  }
+}
 
 function ownIdentity(): Identity {
   const groups = /^Groups:(.*)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "";

@@ -1,8 +1,17 @@
-/** lib/sys/files.ts: holes, copies within the kernel and shared extents, on whatever file systems this machine has. */
+/** lib/sys/files.ts: holes, shared extents, and reading and writing past the page cache, on whatever file systems this machine has. */
 import { assert, assertEquals } from "@std/assert";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { copyRange, dataRanges, reflink, syncDirectory } from "../../lib/sys/files.ts";
+import {
+  dataRanges,
+  DIRECT_ALIGNMENT,
+  directBytes,
+  readAt,
+  reflink,
+  setDirect,
+  syncDirectory,
+  writeAt,
+} from "../../lib/sys/files.ts";
 import { TempDir } from "../support/processes.ts";
 
 const MIB = 1024 * 1024;
@@ -36,20 +45,23 @@ Deno.test("data ranges leave out holes, cover all data and end with the file", a
   }
 });
 
-Deno.test("a range is copied within the kernel, and what cannot be copied is said", async () => {
+Deno.test("past the page cache bytes go and come as through it", async () => {
   await using dir = new TempDir();
-  const from = await sparse(dir.file("from"));
-  const into = await open(dir.file("into"), "wx+");
+  const file = await open(dir.file("direct"), "wx+");
   try {
-    await into.truncate(8 * MIB);
-    assertEquals(await copyRange(from.fd, into.fd, { start: 5 * MIB + 10, end: 6 * MIB }), 6 * MIB);
-    const bytes = await Deno.readFile(dir.file("into"));
-    assertEquals([bytes.indexOf(5), bytes.lastIndexOf(5), bytes.length], [5 * MIB + 10, 6 * MIB - 1, 8 * MIB]);
-    assertEquals(bytes.indexOf(1), -1);
-    assertEquals(await copyRange(-1, into.fd, { start: 7, end: 9 }), 7);
-    assertEquals(await copyRange(from.fd, into.fd, { start: 8 * MIB - 1, end: 9 * MIB }), 8 * MIB, "its end");
+    const bytes = directBytes(3 * DIRECT_ALIGNMENT);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = i % 251;
+    setDirect(file.fd, true); // not every file system does it
+    assertEquals(await writeAt(file.fd, bytes, DIRECT_ALIGNMENT), bytes.length);
+    const back = directBytes(8 * DIRECT_ALIGNMENT);
+    assertEquals(await readAt(file.fd, back, DIRECT_ALIGNMENT), bytes.length, "up to the end of the file");
+    assertEquals(back.subarray(0, bytes.length), bytes);
+    assert(setDirect(file.fd, false));
+    assertEquals(await readAt(file.fd, back.subarray(0, 10), DIRECT_ALIGNMENT + 5), 10);
+    assertEquals([...back.subarray(0, 10)], [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    assertEquals([setDirect(-1, true), await readAt(-1, back, 0), await writeAt(-1, back, 0)], [false, 0, 0]);
   } finally {
-    await Promise.all([from.close(), into.close()]);
+    await file.close();
   }
 });
 

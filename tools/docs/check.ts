@@ -8,7 +8,7 @@
  *     function or a constant (`LIMIT = 512`) fails the check once the code says otherwise.
  */
 
-const FOLDERS = "bench|docs|examples|lib|roles|tests|third_party|tools";
+const FOLDERS = "bench|docs|examples|include|lib|roles|tests|third_party|tools";
 const PATH = new RegExp(`(?<![\\w/.@-])(?:${FOLDERS})/[\\w@./-]*`, "g");
 const LINK = /(?<!!)\[([^\]]*)\]\(([^)\s]+)\)/g;
 const TASK = /\bdeno(?:@[\d.]+)? task ([a-z][\w:-]*)/g;

@@ -11,7 +11,16 @@ function valueSize(bytes: Uint8Array, at: number): number {
   const next = bytes[at + 1] as number;
   if (first <= FIX_INTEGER_MAX || (first >= 0x90 && first <= 0x9f)) return 1;
   if (first >= 0xa0 && first <= 0xbf) return 1 + (first & 0x1f);
-  const sizes: Record<number, number> = { 0xc2: 1, 0xc3: 1, 0xc4: 2 + next, 0xcc: 2, 0xcd: 3, 0xce: 5, 0xcf: 9 };
+  const sizes: Record<number, number> = {
+    0xc2: 1,
+    0xc3: 1,
+    0xc4: 2 + next,
+    0xcc: 2,
+    0xcd: 3,
+    0xce: 5,
+    0xcf: 9,
+    0xd9: 2 + next,
+  };
   const size = sizes[first];
   invariant(size !== undefined, `the first byte ${first} of a value is one that tools/docs/frames.ts knows`);
   return size;

@@ -1,6 +1,7 @@
 /** docs/PROTOCOL.md: what stands for each `@NAME@` of docs/protocol.template.md, made from the code. */
 import { formatEndpoint, formatSize } from "../../lib/base/units.ts";
 import { parseConfig, SERVER_COUNT_MAX } from "../../lib/config/config_file.ts";
+import { SEGMENT_COLUMNS } from "../../lib/ipc/segments/segment_rows.ts";
 import { TIMEOUT_MS } from "../../lib/net/channel.ts";
 import {
   FRAME_MS_MAX,
@@ -13,6 +14,7 @@ import {
 } from "../../lib/net/transport.ts";
 import { CLIENT_WAITING_MAX } from "../../lib/node/registry/waiting_requests.ts";
 import { WATCHERS_MAX } from "../../lib/node/memory/change_watch.ts";
+import { OWNED_RANGES_MAX, TOLD_MS_MAX } from "../../lib/node/memory/segment_owners.ts";
 import {
   CLASSIC_QUIT,
   CLASSIC_READ,
@@ -24,16 +26,20 @@ import {
 } from "../../lib/wire/classic.ts";
 import { encodeFrame } from "../../lib/wire/frame.ts";
 import {
+  ENTRY_HEADER_SIZE_MAX,
   GATHER_SIZE_MAX,
   HEADER_SIZE_MAX,
   MAGIC,
   MESSAGE_SIZE_MAX,
   MESSAGES,
   NAMES_PER_REPLY_MAX,
+  NONCE_SIZE,
   OPERATION_SIZE_MAX,
+  OWNER_ROWS_MAX,
   PREFIX_SIZE,
   PROTOCOL_VERSION,
   REMEMBERED_MAX,
+  TABLE_SIZE_MAX,
   TOKEN_SIZE,
   WAIT_SIZE_MAX,
 } from "../../lib/wire/messages.ts";
@@ -48,8 +54,16 @@ import {
   WRITE_REQUEST_SIZE,
 } from "../../lib/wire/templates.ts";
 import { EVENT_COUNT_MAX, NAME_COUNT_MAX, NAME_SIZE_MAX, VALUE_SIZE_MAX } from "../../lib/registry/limits.ts";
+import { ENTRY_MS_MAX } from "../../lib/node/common/door.ts";
+import { EXCHANGE_TOTAL_MAX } from "../../lib/node/memory/exchange_pool.ts";
+import { CALL_MS_MAX } from "../../lib/node/simple/cluster_source.ts";
+import { ATTACHED_COUNT_MAX } from "../../lib/node/simple/simple_connection.ts";
+import { exchangeOf } from "../../lib/wire/proof.ts";
+import { RECORD_PREFIX_SIZE, RECORD_SIZE_MAX, Sealer, TAG_SIZE } from "../../lib/wire/seal.ts";
+import { SHMID_DS_SIZE, SIMPLE_DATA_SIZE_MAX, SIMPLE_REPLY_SIZE, SIMPLE_REQUEST_SIZE } from "../../lib/wire/simple.ts";
 import { ROOT } from "../task.ts";
 import { dumpFrame, dumpParts } from "./frames.ts";
+import { commandRows, refusalExample, statusExample, writeExample } from "./simple.ts";
 
 /** One named limit. */
 interface Limit {
@@ -83,7 +97,26 @@ const LIMITS: readonly Limit[] = [
   ),
   limit({ WAIT_SIZE_MAX }, size, "wire/messages.ts", "what one `wait` compares"),
   limit({ GATHER_SIZE_MAX }, size, "wire/messages.ts", "changed bytes in one `gathered`"),
+  limit({ TABLE_SIZE_MAX }, size, "wire/messages.ts", "a table of segments in one payload"),
+  limit({ OWNER_ROWS_MAX }, plain, "wire/messages.ts", "ranges in one `owners`"),
+  limit(
+    { OWNED_RANGES_MAX },
+    plain,
+    "node/memory/segment_owners.ts",
+    "ranges whose owners one server knows; it forgets them beyond that, and is told anew",
+  ),
+  limit(
+    { TOLD_MS_MAX },
+    time,
+    "node/memory/segment_owners.ts",
+    "how long a request waits to be told whose bytes it is for",
+  ),
   limit({ TOKEN_SIZE }, size, "wire/messages.ts", "a session's token"),
+  limit({ NONCE_SIZE }, size, "wire/messages.ts", "the random bytes of a `hello` and of a `challenge`"),
+  limit({ ENTRY_HEADER_SIZE_MAX }, size, "wire/messages.ts", "the header of `hello` and of `prove`"),
+  limit({ ENTRY_MS_MAX }, time, "node/common/door.ts", "to come in"),
+  limit({ RECORD_SIZE_MAX }, size, "wire/seal.ts", "the body of a sealed record"),
+  limit({ TAG_SIZE }, size, "wire/seal.ts", "a record's tag"),
   limit({ CLASSIC_REQUEST_SIZE }, size, "wire/classic.ts", "a classic read, and a classic write without its data"),
   limit({ GREETING_PREFIX_SIZE }, size, "wire/classic.ts", "the two words before a greeting's list"),
   limit({ GREETING_SIZE_MAX }, size, "wire/classic.ts", "the longest list a native client skips"),
@@ -116,6 +149,23 @@ const LIMITS: readonly Limit[] = [
   limit({ MESSAGE_SIZE_MAX }, size, "wire/messages.ts", "one message; a registry's MSGMAX is 8,192 bytes"),
   limit({ CLIENT_WAITING_MAX }, plain, "node/registry/waiting_requests.ts", "requests of one session that wait"),
   limit({ WATCHERS_MAX }, plain, "node/memory/change_watch.ts", "`wait` requests on one server; one more is EAGAIN"),
+  limit({ SIMPLE_REQUEST_SIZE }, size, "wire/simple.ts", "a simple request without its data"),
+  limit({ SIMPLE_REPLY_SIZE }, size, "wire/simple.ts", "a simple reply without its data"),
+  limit({ SIMPLE_DATA_SIZE_MAX }, size, "wire/simple.ts", "the data of one simple request or reply; more is EINVAL"),
+  limit({ SHMID_DS_SIZE }, size, "wire/simple.ts", "a `struct shmid_ds`"),
+  limit(
+    { EXCHANGE_TOTAL_MAX },
+    size,
+    "node/memory/exchange_pool.ts",
+    "large simple requests and replies under way on one server; whoever finds no room waits",
+  ),
+  limit(
+    { ATTACHED_COUNT_MAX },
+    plain,
+    "node/simple/simple_connection.ts",
+    "attachments of one simple connection; one more is EMFILE",
+  ),
+  limit({ CALL_MS_MAX }, time, "node/simple/cluster_source.ts", "for a call of the simple dialect on a cluster"),
   limit({ TIMEOUT_MS }, time, "net/channel.ts", "for a request, unless the client says otherwise"),
   limit({ SERVER_COUNT_MAX }, plain, "config/config_file.ts", "servers in one space"),
 ];
@@ -189,6 +239,7 @@ function template(frameSize: number, payload: Uint8Array, put: (view: DataView) 
 }
 
 const NOTHING = new Uint8Array(0);
+const SECRET = "0123456789abcdef0123456789abcdef";
 
 /** The frames of the worked example, in the order in which they are sent. */
 export const EXAMPLE_FRAMES = {
@@ -197,12 +248,15 @@ export const EXAMPLE_FRAMES = {
     versionMax: PROTOCOL_VERSION,
     software: "dsm",
     token: NOTHING,
+    nonce: NOTHING,
+    uid: 1000,
   }),
   welcome: encodeFrame("welcome", { ...ENVELOPE, epoch: 1 }, {
     version: PROTOCOL_VERSION,
     role: "server",
     token: TOKEN,
     resumed: false,
+    cookie: TOKEN.toReversed().toHex(),
   }),
   write: template(WRITE_REQUEST_SIZE, TEXT, (view) => putWriteRequest(view, 0, 1, 0, 1, OFFSET, TEXT.length)),
   writeReply: template(REPLY_SIZE, NOTHING, (view) => putWriteReply(view, 0, 1, 0, 1)),
@@ -211,6 +265,30 @@ export const EXAMPLE_FRAMES = {
   compactRead: encodeFrame("read", { id: 2, incarnation: 0, epoch: 1 }, { offset: OFFSET, size: TEXT.length }),
   error: encodeFrame("error", { id: 3, incarnation: 0, epoch: 1 }, { code: "EINVAL", message: "why it was refused" }),
 } as const;
+
+/** A conversation that begins with a challenge. */
+const PROVED_HELLO = encodeFrame("hello", ENVELOPE, {
+  versionMin: PROTOCOL_VERSION,
+  versionMax: PROTOCOL_VERSION,
+  software: "dsm",
+  token: NOTHING,
+  nonce: Uint8Array.from({ length: NONCE_SIZE }, (_, i) => i),
+  uid: 1000,
+});
+const CHALLENGE = encodeFrame("challenge", ENVELOPE, {
+  nonce: Uint8Array.from({ length: NONCE_SIZE }, (_, i) => 255 - i),
+  role: "server",
+});
+const EXCHANGE = exchangeOf(new TextEncoder().encode(SECRET), PROVED_HELLO, CHALLENGE);
+
+function record(): string {
+  const bytes = new Sealer(EXCHANGE.toClientKey).seal(EXAMPLE_FRAMES.welcome);
+  return dumpParts(bytes, [
+    [RECORD_PREFIX_SIZE, `the body has ${EXAMPLE_FRAMES.welcome.length} bytes`],
+    [EXAMPLE_FRAMES.welcome.length, "the body: the welcome above"],
+    [TAG_SIZE, "the tag of record 0"],
+  ]);
+}
 
 function classicRequest(letter: number, data: Uint8Array): string {
   const bytes = new Uint8Array(CLASSIC_REQUEST_SIZE + data.length);
@@ -241,7 +319,20 @@ function hex(byte: number): string {
   return `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-const fenced = (text: string): string => "```text\n" + text + "\n```";
+const fenced = (text: string, language = "text"): string => "```" + language + "\n" + text + "\n```";
+
+function dumped({ bytes, parts }: ReturnType<typeof writeExample>): string {
+  return fenced(dumpParts(bytes, parts));
+}
+
+async function quoted(file: string, language: string): Promise<string> {
+  return fenced((await Deno.readTextFile(`${ROOT}/${file}`)).trimEnd(), language);
+}
+
+function commandTable(): string {
+  const [titles = [], ...rows] = commandRows();
+  return table(titles, rows);
+}
 
 async function insertions(): Promise<Map<string, string>> {
   const frames = EXAMPLE_FRAMES;
@@ -251,6 +342,7 @@ async function insertions(): Promise<Map<string, string>> {
     ["LIMITS", limitTable()],
     ["FIELD_TYPES", table(["type", "what is accepted"], Object.entries(FIELD_TYPES))],
     ["OFFSET", String(OFFSET)],
+    ["SEGMENT_COLUMNS", `[${SEGMENT_COLUMNS.join(", ")}]`],
     ["MAGIC", new TextDecoder().decode(MAGIC)],
     ["MAGIC_HEX", [...MAGIC].map(hex).join(" ")],
     ["CLASSIC_READ", hex(CLASSIC_READ)],
@@ -258,6 +350,11 @@ async function insertions(): Promise<Map<string, string>> {
     ["CLASSIC_QUIT", hex(CLASSIC_QUIT)],
     ["EXAMPLE_HELLO", fenced(dumpFrame("hello", frames.hello))],
     ["EXAMPLE_WELCOME", fenced(dumpFrame("welcome", frames.welcome))],
+    ["EXAMPLE_SECRET", SECRET],
+    ["EXAMPLE_PROVED_HELLO", fenced(dumpFrame("hello", PROVED_HELLO))],
+    ["EXAMPLE_CHALLENGE", fenced(dumpFrame("challenge", CHALLENGE))],
+    ["EXAMPLE_PROVE", fenced(dumpFrame("prove", encodeFrame("prove", ENVELOPE, { proof: EXCHANGE.proof })))],
+    ["EXAMPLE_RECORD", fenced(record())],
     ["EXAMPLE_WRITE", fenced(dumpFrame("write", frames.write))],
     ["EXAMPLE_WRITE_REPLY", fenced(dumpFrame("writeReply", frames.writeReply))],
     ["EXAMPLE_READ", fenced(dumpFrame("read", frames.read))],
@@ -267,6 +364,12 @@ async function insertions(): Promise<Map<string, string>> {
     ["EXAMPLE_GREETING", fenced(await greeting())],
     ["EXAMPLE_CLASSIC_READ", fenced(classicRequest(CLASSIC_READ, NOTHING))],
     ["EXAMPLE_CLASSIC_WRITE", fenced(classicRequest(CLASSIC_WRITE, TEXT))],
+    ["SIMPLE_COMMANDS", commandTable()],
+    ["EXAMPLE_SIMPLE_WRITE", dumped(writeExample())],
+    ["EXAMPLE_SIMPLE_STATUS", dumped(statusExample())],
+    ["EXAMPLE_SIMPLE_REFUSAL", dumped(refusalExample())],
+    ["EXAMPLE_SIMPLE_C", await quoted("examples/simple_client.c", "c")],
+    ["EXAMPLE_SIMPLE_PYTHON", await quoted("examples/simple_client.py", "python")],
     ...LIMITS.map((each): [string, string] => [each.name, each.value]),
   ]);
 }

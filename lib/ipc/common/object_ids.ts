@@ -24,6 +24,19 @@ export interface Circle {
   readonly lastIndex: number;
 }
 
+/**
+ * The one of two circles that has come further. A table that goes back to what it was goes on from there, so that an id told
+ * in between is nobody else's.
+ */
+export function laterCircle(a: Circle, b: Circle): Circle {
+  const { sequence, lastIndex } = a.sequence === b.sequence
+    ? a.lastIndex >= b.lastIndex ? a : b
+    : a.sequence > b.sequence
+    ? a
+    : b;
+  return { sequence, lastIndex };
+}
+
 /** See the head of this file. */
 export class ObjectIds {
   readonly #idByIndex = new Map<number, number>();
@@ -63,7 +76,12 @@ export class ObjectIds {
     throw new RangeError("no index is left");
   }
 
-  /** Takes the very `id`, of a table that is read back; its index must be free. */
+  /** Whether the very `id` can be claimed: it is an id, and its index is free. */
+  isFree(id: number): boolean {
+    return Number.isInteger(id) && id >= 0 && id <= ID_MAX && !this.#idByIndex.has(id % INDEX_COUNT);
+  }
+
+  /** Takes the very `id`, of a table that is read back or that names its objects itself; its index must be free. */
   claim(id: number): void {
     const index = id % INDEX_COUNT;
     invariant(!this.#idByIndex.has(index), `index ${index} is free`);

@@ -7,13 +7,15 @@ import { refusal } from "../common/refusal.ts";
 import { INDEX_COUNT } from "../common/object_ids.ts";
 import type { SegmentStore } from "./segment_store.ts";
 
+/** A segment is a file to Linux, and a file's size has a sign: no larger one is made, whatever SHMMAX says. */
+const FILE_SIZE_END = 2 ** 63;
 const REMOVE = "remove what nobody needs with dsm ipcrm";
 
 /**
  * Takes a range for `size` bytes from the store's allocator. The space is to a cluster what memory is to a host, so a full
  * one is ENOMEM, and ENOSPC is for the limits.
  *
- * @throws SystemError of `shmget`, EINVAL: SHMMIN, SHMMAX; ENOSPC: SHMALL; ENOMEM: no room; ENOSPC: SHMMNI.
+ * @throws SystemError of `shmget`, EINVAL: SHMMIN, SHMMAX; ENOSPC: SHMALL; EINVAL: beyond any file; ENOMEM: no room; ENOSPC: SHMMNI.
  */
 export function makeRoom(store: SegmentStore, limits: Limits, size: number): Range {
   const { shmmin, shmmax, shmall, shmmni } = limits;
@@ -27,6 +29,7 @@ export function makeRoom(store: SegmentStore, limits: Limits, size: number): Ran
   if (BigInt(store.pageCount + pageCount(size)) > shmall) {
     throw refuse("ENOSPC", `${store.pageCount} of ${shmall} pages (SHMALL) are used; ${REMOVE}`);
   }
+  if (size >= FILE_SIZE_END) throw refuse("EINVAL", "no segment has that many, whatever SHMMAX says");
   const range = allocator.allocate(size);
   if (!range) {
     const { freeSize, largestHoleSize } = allocator;

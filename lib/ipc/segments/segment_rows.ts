@@ -3,6 +3,7 @@
  *
  *   - Rows are flat and hold only numbers, texts and null, so that any store takes them as they are.
  *   - One head, a row per segment (key `id`), a row per attachment (key `number`).
+ *   - A checkpoint has the segments without their attachments, which are those of sessions and end with them.
  *   - Nothing read is believed before it was checked, each row by itself and all of them together: a table that was read
  *     keeps what the store and the table promise, or there is none.
  */
@@ -11,7 +12,7 @@ import type { Attachment } from "./attachments.ts";
 import { IPC_PRIVATE, PERMISSION_BITS } from "../common/flags.ts";
 import { SHM_DEST, SHM_LOCKED } from "./flags.ts";
 import type { Segment } from "./segment.ts";
-import { ID_MAX, INDEX_COUNT, SEQUENCE_COUNT } from "../common/object_ids.ts";
+import { ID_MAX, INDEX_COUNT, laterCircle, SEQUENCE_COUNT } from "../common/object_ids.ts";
 import { requireDistinct, Row, WORD_MAX } from "../common/row.ts";
 import type { SegmentStore } from "./segment_store.ts";
 
@@ -40,6 +41,12 @@ export interface SegmentRow extends Omit<Segment, "range" | "isReady"> {
   readonly state: "pending" | "ready";
 }
 
+/** The columns of a segment, in the order in which every store has them. */
+export const SEGMENT_COLUMNS = [
+  ...["id", "key", "size", "base", "rangeSize", "uid", "gid", "cuid", "cgid", "mode"] as const,
+  ...["atime", "dtime", "ctime", "cpid", "lpid", "lockerUid", "state"] as const,
+] satisfies readonly (keyof SegmentRow)[];
+
 /** An attachment; fields as in {@linkcode Attachment}. */
 export interface AttachmentRow extends Omit<Attachment, "isWritable"> {
   /** What it is for. */
@@ -53,6 +60,16 @@ export interface TableRows extends HeadRow {
   /** By their numbers. */
   readonly attachments: readonly AttachmentRow[];
 }
+
+/** The table in which there never was a segment. */
+export const EMPTY_TABLE: TableRows = {
+  format: ROW_FORMAT,
+  sequence: 0,
+  lastIndex: -1,
+  nextAttachment: 1,
+  segments: [],
+  attachments: [],
+};
 
 /** What to store after a call; the head always. */
 export interface RowChanges {
@@ -77,6 +94,22 @@ export function toRows(store: SegmentStore): TableRows {
     segments: store.all.map(segmentRow),
     attachments: store.attachments.all.map(attachmentRow),
   };
+}
+
+/**
+ * The rows for a checkpoint. What is pending is not there yet; what is marked for removal is there for those only who have it
+ * attached, and nobody will.
+ */
+export function toPictureRows(store: SegmentStore): TableRows {
+  const segments = store.all.filter(({ isReady, mode }) => isReady && (mode & SHM_DEST) === 0);
+  const { sequence, lastIndex } = store.ids.circle;
+  return { ...EMPTY_TABLE, sequence, lastIndex, segments: segments.map(segmentRow) };
+}
+
+/** What the table `present` becomes when it is made what `picture` was: ids and attachments are numbered on, none twice. */
+export function restoredRows(present: HeadRow, picture: TableRows): TableRows {
+  const { nextAttachment } = present;
+  return { ...EMPTY_TABLE, ...laterCircle(present, picture), nextAttachment, segments: picture.segments };
 }
 
 /** The rows of what has changed since this was last called. */
@@ -106,6 +139,24 @@ function attachmentRow({ isWritable, ...attachment }: Attachment): AttachmentRow
 }
 
 // ---- reading
+
+/**
+ * Reads the rows of a checkpoint that nobody vouches for.
+ *
+ * @throws CheckpointError as `fromRows`; where a segment is not there yet, or marked for removal, or there is an attachment.
+ */
+export function requirePictureRows(rows: unknown): TableRows {
+  const { head, segments, attachments } = fromRows(rows);
+  if (attachments.length > 0) throw new CheckpointError("the table of a checkpoint has an attachment");
+  const pending = segments.find(({ isReady }) => !isReady);
+  if (pending) throw new CheckpointError(`segment ${pending.id} was not there yet`);
+  return { ...EMPTY_TABLE, sequence: head.sequence, lastIndex: head.lastIndex, segments: segments.map(segmentRow) };
+}
+
+/** Where the last of some segments ends in the space. */
+export function endOf(segments: readonly Pick<SegmentRow, "base" | "rangeSize">[]): number {
+  return segments.reduce((end, { base, rangeSize }) => Math.max(end, base + rangeSize), 0);
+}
 
 /** The parts of a table, checked. */
 export interface ReadRows {

@@ -98,12 +98,22 @@ export class SegmentStore {
     return [...this.#byId.values()].filter(({ range }) => range.base < base + size && base < range.base + range.size);
   }
 
-  /** Adds a segment on a range taken from the allocator before, under a new id; there must be an index left. */
-  add(segment: Omit<Segment, "id">): Segment {
-    const numbered = { ...segment, id: this.ids.take() };
+  /**
+   * Adds a segment on a range taken from the allocator before, under a new id; there must be an index left.
+   *
+   * @param wantedId the id it is to have, where that is free.
+   */
+  add(segment: Omit<Segment, "id">, wantedId?: number): Segment {
+    const numbered = { ...segment, id: this.#newId(wantedId) };
     this.#put(numbered);
     this.#changedSegments.add(numbered.id);
     return numbered;
+  }
+
+  #newId(wantedId: number | undefined): number {
+    if (wantedId === undefined || !this.ids.isFree(wantedId)) return this.ids.take();
+    this.ids.claim(wantedId);
+    return wantedId;
   }
 
   /** Adds a segment as it was in an earlier life; its index, its key and its range must be free. */

@@ -34,10 +34,12 @@ import { requireLockable } from "./memory_lock.ts";
 import { EXECUTE, mayAccess, mayControl, READ, WRITE } from "../common/permissions.ts";
 import type { Principal } from "../common/permissions.ts";
 import { keyText, refusal } from "../common/refusal.ts";
+import { NOBODYS } from "./range_owners.ts";
+import type { OwnedRange } from "./range_owners.ts";
 import { statusOf } from "./segment.ts";
 import type { Segment, SegmentStatus } from "./segment.ts";
 import { INDEX_COUNT } from "../common/object_ids.ts";
-import { fromRows, takeChangedRows, toRows } from "./segment_rows.ts";
+import { fromRows, takeChangedRows, toPictureRows, toRows } from "./segment_rows.ts";
 import type { RowChanges, TableRows } from "./segment_rows.ts";
 import { SegmentStore } from "./segment_store.ts";
 
@@ -47,6 +49,11 @@ export interface TableOptions {
   readonly lowWaterMark?: number;
   /** Linux's unless told. */
   readonly limits?: Limits;
+  /**
+   * Whether a new segment's id is its key, where that is positive and free as an id; Linux's ids unless told. (Such an id
+   * comes back with its key, so a stale one may find a segment made anew.)
+   */
+  readonly isKeyId?: boolean;
   /** What `toRows` gave in an earlier life, from wherever it was kept. */
   readonly rows?: unknown;
 }
@@ -59,6 +66,7 @@ const SEE_IPCS = "dsm ipcs -m shows what there is";
 export class SegmentTable {
   /** What may be had. */
   readonly limits: Limits;
+  readonly #isKeyId: boolean;
   readonly #store: SegmentStore;
 
   /**
@@ -66,8 +74,9 @@ export class SegmentTable {
    *
    * @throws CheckpointError where `rows` are not those of a table.
    */
-  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, rows }: TableOptions = {}) {
+  constructor(space: Space, { lowWaterMark = 0, limits = DEFAULT_LIMITS, isKeyId = false, rows }: TableOptions = {}) {
     this.limits = limits;
+    this.#isKeyId = isKeyId;
     const read = rows === undefined ? undefined : fromRows(rows);
     this.#store = new SegmentStore(space, lowWaterMark, read?.head, read?.head.nextAttachment);
     read?.segments.forEach((segment) => this.#store.restore(segment));
@@ -84,9 +93,14 @@ export class SegmentTable {
     return takeChangedRows(this.#store);
   }
 
-  /** The whole table, for a checkpoint. */
+  /** The whole table. */
   toRows(): TableRows {
     return toRows(this.#store);
+  }
+
+  /** What a checkpoint has of it: the segments that can be seen and found, without their attachments. */
+  toPicture(): TableRows {
+    return toPictureRows(this.#store);
   }
 
   // ---- shmget
@@ -149,7 +163,7 @@ export class SegmentTable {
       lpid: 0,
       lockerUid: null,
       isReady: false,
-    });
+    }, this.#isKeyId && key !== IPC_PRIVATE ? key : undefined);
     return { outcome: "created", id, zero: range };
   }
 
@@ -342,17 +356,18 @@ export class SegmentTable {
   // ---- raw access
 
   /**
-   * Lets raw reading or writing of a range pass, or refuses it: who touches a segment without attaching it needs the same
-   * rights, byte for byte. What belongs to no segment is free for all.
+   * Whose the range of segment `id` is, for whoever serves its bytes; nobody's while it has not been zeroed.
    *
-   * @throws SystemError EACCES; EBUSY: in a segment that is being zeroed.
+   * @returns undefined where there is no such segment: what one has left stays its owner's until the range is used again.
    */
-  requireRawAccess(who: Principal, range: Range, access: "read" | "write"): void {
-    for (const segment of this.#store.overlapping(range)) {
-      const what = `${access} ${range.size} bytes at ${range.base}`;
-      if (!segment.isReady) throw refusal(access, "EBUSY", what, `segment ${segment.id} is just being made there`);
-      if (!mayAccess(segment, who, access === "read" ? READ : WRITE)) throw forbidden(access, what, segment);
-    }
+  ownedRange(id: number): OwnedRange | undefined {
+    const segment = this.#store.get(id);
+    return segment && ownedRangeOf(segment);
+  }
+
+  /** The same of all segments. */
+  get ownedRanges(): OwnedRange[] {
+    return this.#store.all.map(ownedRangeOf);
   }
 
   // ---- what all calls need
@@ -370,6 +385,10 @@ export class SegmentTable {
     const next = `that is for its owner (uid ${segment.uid}), its creator (uid ${segment.cuid}) and uid 0`;
     throw refusal("shmctl", "EPERM", what, next);
   }
+}
+
+function ownedRangeOf({ range, isReady, uid, gid, cuid, cgid, mode }: Segment): OwnedRange {
+  return { ...range, ...(isReady ? { uid, gid, cuid, cgid, mode: mode & PERMISSION_BITS } : NOBODYS) };
 }
 
 function forbidden(call: string, what: string, { id, uid, gid, mode }: Segment): SystemError {

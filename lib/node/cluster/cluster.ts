@@ -17,10 +17,12 @@ import type { ShmctlResult } from "../../ipc/segments/shmctl.ts";
 import type { Attachment } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
+import { readCredentials } from "../common/credentials.ts";
 import type { CallOptions, MsgrcvOptions } from "../queues/message_queues.ts";
 import type { QueueMessage } from "../queues/queue_message.ts";
 import type { Queues } from "../queues/queues.ts";
@@ -43,6 +45,10 @@ export interface ConnectOptions {
   readonly config?: string;
   /** The registry, `host:port`, which is asked when it is first needed. Default: DSM_REGISTRY, else 127.0.0.1:9750. */
   readonly registry?: string;
+  /** The file of the secret to prove to servers beyond this host. Default: DSM_SECRET_FILE, else none. */
+  readonly secret?: string | undefined;
+  /** The file of the certificates (PEM) that servers' must come from: every connection is TLS. Default: DSM_TLS_CA, else none. */
+  readonly tlsCa?: string | undefined;
   /** Whether regions on this host are attached rather than asked over TCP. Default: true. */
   readonly attach?: boolean;
   /** How long each request may take, in ms, unless it says itself. Default: 10,000. */
@@ -64,6 +70,7 @@ const WAIT_MS_MAX = 5_000;
 export class Cluster implements AsyncDisposable {
   readonly #config: Channel;
   readonly #epoch: EpochWord;
+  readonly #credentials: Credentials;
   readonly #mayAttach: boolean;
   readonly #timeoutMs: number;
   readonly #defaults: RequestOptions;
@@ -76,17 +83,18 @@ export class Cluster implements AsyncDisposable {
   #space: Space = new Space(0, []);
 
   /** Use {@linkcode connect}. */
-  constructor(config: Channel, epoch: EpochWord, options: ConnectOptions) {
+  constructor(config: Channel, epoch: EpochWord, credentials: Credentials, options: ConnectOptions) {
     this.#config = config;
     this.#epoch = epoch;
+    this.#credentials = credentials;
     this.#mayAttach = options.attach ?? true;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#defaults = { timeoutMs: this.#timeoutMs };
     this.#calls = new SegmentCalls(config, this);
     this.segments = new Segments(this.#calls, (options) => this.#options(options));
-    const { registry } = options;
+    const { registry, secret, tlsCa } = options;
     this.registry = new Registry(
-      { timeoutMs: this.#timeoutMs, ...(registry === undefined ? {} : { registry }) },
+      { timeoutMs: this.#timeoutMs, secret, tlsCa, ...(registry === undefined ? {} : { registry }) },
       epoch,
     );
   }
@@ -123,7 +131,7 @@ export class Cluster implements AsyncDisposable {
     if (header.name !== "layoutReply") throw this.#notConfig();
     this.#space = Space.fromRows(header.fields.revision, header.fields.servers);
     for (const place of this.#space.places.slice(this.#links.length)) {
-      this.#links.push(new ServerLink(place.host, place.port, this.#epoch, this.#mayAttach));
+      this.#links.push(new ServerLink(place.host, place.port, this.#epoch, this.#credentials, this.#mayAttach));
     }
   }
 
@@ -416,6 +424,18 @@ export class Cluster implements AsyncDisposable {
     return this.queues.calls.msgctl(id, command, change, options);
   }
 
+  /**
+   * Says to every server that this program keeps the cluster, as the config server does: it may touch every segment's bytes
+   * from then on, as root and a server's own user on its host may anyway. For who restores a checkpoint.
+   *
+   * @throws SystemError EPERM: a server does not take that from this user, who has proved no secret; TimeoutError,
+   * PeerLostError.
+   */
+  async govern(options?: RequestOptions): Promise<void> {
+    const asked = this.#options(options);
+    await Promise.all(this.#links.map((link) => link.govern(asked)));
+  }
+
   /** What is known of every server, asked for anew. Servers that do not answer within `timeoutMs` are listed as such. */
   async info(options?: RequestOptions): Promise<ServerInfo[]> {
     await this.refresh(options);
@@ -490,13 +510,14 @@ function wordIn(bytes: Uint8Array<ArrayBuffer>, width: WordWidth): number | bigi
   return width === 4 ? view.getUint32(0, true) : view.getBigUint64(0, true);
 }
 
-/**
- * The epoch of this process in each cluster it has met, by config server: what one connection has read may be written
- * through another. (A Worker has its own: what passes between Workers by messages is outside the promise of checkpoints.)
- */
 const epochs = new Map<string, EpochWord>();
 
-function epochOf(config: string): EpochWord {
+/**
+ * The epoch of this process in each cluster it has met, by config server (`host:port`): what one connection has read may be
+ * written through another. (A Worker has its own: what passes between Workers by messages is outside the promise of
+ * checkpoints.)
+ */
+export function epochOf(config: string): EpochWord {
   let epoch = epochs.get(config);
   if (!epoch) epochs.set(config, epoch = { incarnation: 0, epoch: 0 });
   return epoch;
@@ -510,13 +531,17 @@ function epochOf(config: string): EpochWord {
  * await cluster.write(0, new TextEncoder().encode("hello"));
  * ```
  *
- * @throws UsageError for a bad address; PeerLostError or TimeoutError when the config server does not answer in time.
+ * @throws UsageError for a bad address; ConfigError for a bad file; SystemError EACCES when it is not let in; PeerLostError or TimeoutError when the config server does not answer in time.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   const endpoint = parseEndpoint(options.config ?? Deno.env.get("DSM_CONFIG") ?? DEFAULT_CONFIG);
   const epoch = epochOf(formatEndpoint(endpoint));
-  const channel = new Channel(endpoint.host, endpoint.port, epoch);
-  const cluster = new Cluster(channel, epoch, options);
+  const credentials = readCredentials({
+    secret: options.secret ?? Deno.env.get("DSM_SECRET_FILE"),
+    tlsCa: options.tlsCa ?? Deno.env.get("DSM_TLS_CA"),
+  });
+  const channel = new Channel(endpoint.host, endpoint.port, epoch, credentials);
+  const cluster = new Cluster(channel, epoch, credentials, options);
   const timeoutMs = options.connectTimeoutMs ?? options.timeoutMs ?? TIMEOUT_MS;
   const patience = nowMs() + Math.min(LAYOUT_MS_MAX, timeoutMs);
   const request = { timeoutMs, ...(options.signal ? { signal: options.signal } : {}) };

@@ -2,12 +2,20 @@
  * A segment as the program has it attached: its bytes, by offsets within it.
  *
  * Every range is checked against the segment's size before anything is asked of a server, and writing against what it was
- * attached for. An attachment that has ended touches nothing any more.
+ * attached for. An attachment that has ended touches nothing any more; neither does one whose memory is lost: a server
+ * that comes back with other memory is not asked, and every operation is refused with EIDRM from then on.
  */
+import { SystemError } from "../../base/errors.ts";
 import type { Attached } from "../../ipc/segments/calls.ts";
 import { refusal } from "../../ipc/common/refusal.ts";
 import type { RequestOptions } from "../../net/request.ts";
 import type { Cluster } from "./cluster.ts";
+
+/** What a segment is known by that has just been attached. */
+export interface AttachedSegment extends Attached {
+  /** The memory it lies on: cookies by `host:port` of their servers. */
+  readonly memory: ReadonlyMap<string, string>;
+}
 
 /** What an attachment needs of a cluster. */
 export type ByteSpace = Pick<Cluster, "read" | "write" | "fill" | "fetchAdd" | "compareExchange">;
@@ -26,12 +34,16 @@ export class SegmentAttachment implements AsyncDisposable {
   readonly isWritable: boolean;
   readonly #space: ByteSpace;
   readonly #detach: (attachment: SegmentAttachment) => Promise<void>;
+  /** What every request says: which memory is meant. */
+  readonly #meant: Pick<RequestOptions, "memory">;
   #isAttached = true;
+  /** What the first request was told that found the memory lost. */
+  #lost: SystemError | undefined;
 
   /** Use `Cluster.shmat`. */
   constructor(
     id: number,
-    { attachment, base, size, isWritable }: Attached,
+    { attachment, base, size, isWritable, memory }: AttachedSegment,
     space: ByteSpace,
     detach: (attachment: SegmentAttachment) => Promise<void>,
   ) {
@@ -40,6 +52,7 @@ export class SegmentAttachment implements AsyncDisposable {
     this.base = base;
     this.size = size;
     this.isWritable = isWritable;
+    this.#meant = { memory };
     this.#space = space;
     this.#detach = detach;
   }
@@ -57,20 +70,23 @@ export class SegmentAttachment implements AsyncDisposable {
   /**
    * Reads `size` bytes from `offset`.
    *
-   * @throws SystemError EINVAL: beyond the segment, or not attached any more; as `Cluster.read`.
+   * @throws SystemError EINVAL: beyond the segment, or not attached any more; EIDRM: its memory is lost; as `Cluster.read`.
    */
   async read(offset: number, size: number, options?: RequestOptions): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.#space.read(this.#address("read", offset, size), size, options);
+    const address = this.#address("read", offset, size);
+    return await this.#onItsMemory("read", options, (meant) => this.#space.read(address, size, meant));
   }
 
   /** Writes `bytes` at `offset`. @throws as `read`; SystemError EACCES: attached for reading only. */
   async write(offset: number, bytes: Uint8Array, options?: RequestOptions): Promise<void> {
-    await this.#space.write(this.#writable("write", offset, bytes.length), bytes, options);
+    const address = this.#writable("write", offset, bytes.length);
+    await this.#onItsMemory("write", options, (meant) => this.#space.write(address, bytes, meant));
   }
 
   /** Sets `size` bytes from `offset` to `byte`. @throws as `write`. */
   async fill(offset: number, size: number, byte: number, options?: RequestOptions): Promise<void> {
-    await this.#space.fill(this.#writable("fill", offset, size), size, byte, options);
+    const address = this.#writable("fill", offset, size);
+    await this.#onItsMemory("fill", options, (meant) => this.#space.fill(address, size, byte, meant));
   }
 
   /**
@@ -83,7 +99,9 @@ export class SegmentAttachment implements AsyncDisposable {
   fetchAdd(offset: number, operand: bigint, options?: RequestOptions): Promise<bigint>;
   async fetchAdd(offset: number, operand: number | bigint, options?: RequestOptions): Promise<number | bigint> {
     const address = this.#writable("fetchAdd", offset, typeof operand === "bigint" ? 8 : 4);
-    return await this.#space.fetchAdd(address, operand as number, options);
+    return await this.#onItsMemory("fetchAdd", options, (meant) => {
+      return this.#space.fetchAdd(address, operand as number, meant);
+    });
   }
 
   /**
@@ -102,7 +120,25 @@ export class SegmentAttachment implements AsyncDisposable {
     options?: RequestOptions,
   ): Promise<number | bigint> {
     const address = this.#writable("compareExchange", offset, typeof expected === "bigint" ? 8 : 4);
-    return await this.#space.compareExchange(address, expected as number, replacement as number, options);
+    return await this.#onItsMemory("compareExchange", options, (meant) => {
+      return this.#space.compareExchange(address, expected as number, replacement as number, meant);
+    });
+  }
+
+  /** Makes a request of the memory the segment lies on; remembers when that is gone. */
+  async #onItsMemory<Result>(
+    call: string,
+    options: RequestOptions | undefined,
+    request: (options: RequestOptions) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      if (this.#lost) throw this.#lost;
+      return await request(options ? { ...options, ...this.#meant } : this.#meant);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== "EIDRM") throw error;
+      this.#lost = error;
+      throw new SystemError(call, "EIDRM", `segment ${this.id}: ${error.message}`, error);
+    }
   }
 
   #writable(call: string, offset: number, size: number): number {
@@ -119,8 +155,14 @@ export class SegmentAttachment implements AsyncDisposable {
     throw refusal(call, "EINVAL", what, `it has ${this.size}`);
   }
 
-  /** Detaches it; of one that has ended already it does nothing. */
+  /** Detaches it; of one that has ended already, with its memory or otherwise, it does nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isAttached) await this.#detach(this);
+    if (!this.#isAttached) return;
+    try {
+      await this.#detach(this);
+    } catch (error) {
+      // the config server has dropped the segment, and the attachment with it
+      if (!(error instanceof SystemError) || error.code !== "EINVAL") throw error;
+    }
   }
 }

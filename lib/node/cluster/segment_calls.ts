@@ -56,7 +56,7 @@ export class SegmentCalls {
 
   /** See `Cluster.shmget`. */
   async shmget(key: number, size: number, flags: number, options: RequestOptions): Promise<number> {
-    if (!Number.isSafeInteger(size)) throw refusal("shmget", "EINVAL", `get ${size} bytes`, "a size is a whole number");
+    if (!Number.isInteger(size)) throw refusal("shmget", "EINVAL", `get ${size} bytes`, "a size is a whole number");
     const fields = { key: key >>> 0, size: BigInt.asUintN(64, BigInt(size)), flags: flags >>> 0, pid: Deno.pid };
     const { id } = await this.#ask("shmget", fields, false, options, "shmgetReply");
     return id;
@@ -66,7 +66,13 @@ export class SegmentCalls {
   async shmat(id: number, flags: number, options: RequestOptions): Promise<SegmentAttachment> {
     const fields = { id: id >>> 0, flags: flags >>> 0, pid: Deno.pid };
     const attached = await this.#ask("shmat", fields, false, options, "shmatReply");
-    const attachment = new SegmentAttachment(id, attached, this.#space, (each) => this.shmdt(each, options));
+    const memory = new Map(attached.regions.map(([server, cookie]) => [String(server), String(cookie)]));
+    const attachment = new SegmentAttachment(
+      id,
+      { ...attached, memory },
+      this.#space,
+      (each) => this.shmdt(each, options),
+    );
     this.#attached.add(attachment);
     return attachment;
   }

@@ -15,8 +15,10 @@ export interface RegionInfo {
   readonly pid: number;
   /** Which transport serves. */
   readonly transport: string;
-  /** Whether programs on its host may attach it. */
+  /** Whether this program may attach it, if it is on the server's host. */
   readonly attachable: boolean;
+  /** Why it may not; "" when it may. */
+  readonly reason: string;
   /** The segment's id on its host. */
   readonly shmid: number;
   /** The guard set's id on its host. */

@@ -8,9 +8,11 @@ import { DsmError, TimeoutError } from "../../base/errors.ts";
 import { Attachment } from "../../memory/attachment.ts";
 import type { Attempt } from "../../memory/attachment.ts";
 import type { WordWidth } from "../../memory/region.ts";
-import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import { Channel, memoryLost, TIMEOUT_MS } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
+import { NO_OWNERS } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
 
 /** How a server is reached. */
@@ -45,6 +47,8 @@ export class ServerLink implements AsyncDisposable {
   readonly channel: Channel;
   /** The region, while it is attached. */
   attachment: Attachment | undefined;
+  /** The cookie of the attached region. */
+  #cookie = "";
   /** Why it is not attached. */
   whyTcp = "";
   #isProbed: boolean;
@@ -53,8 +57,8 @@ export class ServerLink implements AsyncDisposable {
   readonly #mayAttach: boolean;
 
   /** @param mayAttach false: always TCP. */
-  constructor(host: string, port: number, epoch: EpochWord, mayAttach: boolean) {
-    this.channel = new Channel(host, port, epoch);
+  constructor(host: string, port: number, epoch: EpochWord, credentials: Credentials, mayAttach: boolean) {
+    this.channel = new Channel(host, port, epoch, credentials);
     this.#epoch = epoch;
     this.#mayAttach = mayAttach;
     this.#isProbed = !mayAttach;
@@ -73,12 +77,17 @@ export class ServerLink implements AsyncDisposable {
   async #probe(options?: RequestOptions): Promise<void> {
     const info = await this.info(options);
     if (this.attachment) return;
-    const opened = info.attachable
-      ? Attachment.open(info, this.#epoch)
-      : { reason: "the server holds its blocks for show (--hold)" };
-    if (opened instanceof Attachment) this.attachment = opened;
-    else this.whyTcp = opened.reason;
+    const opened = info.attachable ? Attachment.open(info, this.#epoch) : { reason: info.reason };
+    if (opened instanceof Attachment) {
+      this.attachment = opened;
+      this.#cookie = info.cookie;
+    } else this.whyTcp = opened.reason;
     this.#isProbed = true;
+  }
+
+  /** Says that this program keeps the cluster. @throws SystemError EPERM, TimeoutError, PeerLostError. */
+  async govern(options?: RequestOptions): Promise<void> {
+    await this.channel.request("owners", NO_OWNERS, true, options);
   }
 
   /** What the server tells of its region. @throws TimeoutError, PeerLostError. */
@@ -91,7 +100,7 @@ export class ServerLink implements AsyncDisposable {
     this.attachment?.detach();
     this.attachment = undefined;
     this.#isProbed = false;
-    this.whyTcp = "its region is gone";
+    this.whyTcp = "its region is gone, or has segments now";
   }
 
   /** Tries something through memory until it is done, or refused and thus TCP's. */
@@ -108,6 +117,8 @@ export class ServerLink implements AsyncDisposable {
     options?.signal?.throwIfAborted();
     const { attachment } = this;
     if (!attachment) return false;
+    const meant = options?.memory?.get(this.channel.name);
+    if (meant !== undefined && meant !== this.#cookie) throw memoryLost(this.channel.name);
     let result = attempt(attachment);
     if (result === "busy") {
       const timeoutMs = options?.timeoutMs ?? TIMEOUT_MS;

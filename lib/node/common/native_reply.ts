@@ -1,5 +1,6 @@
 /** A native reply, put into the output of the link it goes to. */
 import type { Region } from "../../memory/region.ts";
+import { OUTPUT_SIZE } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import { encodeFrame } from "../../wire/frame.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
@@ -7,6 +8,11 @@ import type { Fields, MessageName } from "../../wire/messages.ts";
 /** Makes room for `size` bytes in the output, sending what is there if need be. `size` must fit an empty output. */
 export function makeRoom(link: Link, size: number): void {
   if (!link.output.hasRoom(size)) link.flush();
+}
+
+/** Puts raw bytes of any number into the output of a link, sending what is there whenever it is full. */
+export function putPayload(link: Link, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += OUTPUT_SIZE) putBytes(link, bytes.subarray(at, at + OUTPUT_SIZE));
 }
 
 /** Puts raw bytes into the output of a link. */

@@ -1,13 +1,13 @@
 /**
- * Whose process is at the other end of a connection on this host: what the kernel says in /proc/net/tcp and tcp6, whatever
- * anybody claims.
+ * Whose process is at the other end of a connection on this host: what the kernel says, whatever anybody claims.
  *
- *   - Only an established connection counts, and only while a process has it open. Of a socket whose process has closed it
- *     the kernel says uid 0, and who closes quickly must not become root.
- *   - Where the address it was called under is not known (a server on all addresses), all connections from the peer's port
- *     to the server's must be one user's, else it is nobody's.
+ *   - Asked over netlink, one look-up; where that cannot be had, in /proc/net/tcp and tcp6, which list everybody's
+ *     connections.
+ *   - A socket counts only while a process has it open. Of one whose process has closed it the kernel says uid 0, and who
+ *     closes quickly must not become root.
  */
-import { isLoopback } from "./loopback.ts";
+import { isLoopback } from "../../base/loopback.ts";
+import { socketOwner } from "../../sys/socket_owner.ts";
 
 /** `nobody`: who cannot be told apart. */
 export const NOBODY_UID = 65_534;
@@ -21,21 +21,24 @@ export interface End {
 }
 
 const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"] as const;
-const ESTABLISHED = "01";
-const ANY_ADDRESSES = ["0.0.0.0", "::"];
 
 /**
  * The uid of the process that holds `peer`, connected to `server` on this host.
  *
- * @param read a file of /proc; undefined where there is none.
- * @returns undefined when the peer is not on this host, has gone, or cannot be told from another.
+ * @param server the very address that was called, not the one that is listened on.
+ * @returns undefined when the peer is not on this host, has gone, or cannot be told.
  */
-export function uidOfPeer(
-  peer: End,
-  server: End,
-  read: (file: string) => string | undefined = readProc,
-): number | undefined {
+export function uidOfPeer(peer: End, server: End): number | undefined {
   if (!isLoopback(peer.host)) return undefined;
+  const [from, to] = [plainEnd(peer), plainEnd(server)];
+  const owner = socketOwner(from, to);
+  if (typeof owner === "object") return owner.uid;
+  // a kernel without this look-up finds nothing either: but our own end is surely there
+  return owner === "none" && socketOwner(to, from) !== "none" ? undefined : uidInTables(peer, server, readProc);
+}
+
+/** The same from the tables of /proc. @param read a file of them; undefined where there is none. */
+export function uidInTables(peer: End, server: End, read: (file: string) => string | undefined): number | undefined {
   const uids = new Set(TABLES.flatMap((file) => uidsIn(read(file) ?? "", peer, server)));
   const [uid] = uids;
   return uids.size === 1 ? uid : undefined;
@@ -51,21 +54,24 @@ function readProc(file: string): string | undefined {
 
 /** The uids of all connections from `peer` to `server` in one table. */
 export function uidsIn(table: string, peer: End, server: End): number[] {
-  const from = plainHost(peer.host);
-  const to = ANY_ADDRESSES.includes(server.host) ? undefined : plainHost(server.host);
+  const from = plainEnd(peer);
+  const to = plainEnd(server);
   return table.split("\n").flatMap((line) => {
     // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
-    const [, local = "", remote = "", state, , , , uid = "", , inode] = line.trim().split(/\s+/);
-    if (state !== ESTABLISHED || inode === undefined || inode === "0" || !/^\d{1,10}$/.test(uid)) return [];
+    const [, local = "", remote = "", , , , , uid = "", , inode] = line.trim().split(/\s+/);
+    if (inode === undefined || inode === "0" || !/^\d{1,10}$/.test(uid)) return [];
     const [own, other] = [endFrom(local), endFrom(remote)];
-    if (own?.port !== peer.port || own.host !== from || other?.port !== server.port) return [];
-    return to === undefined || other.host === to ? [Number(uid)] : [];
+    return isEqual(own, from) && isEqual(other, to) ? [Number(uid)] : [];
   });
 }
 
-/** An address without the dress that IPv6 puts on an IPv4 one. */
-function plainHost(host: string): string {
-  return host.replace(/^::ffff:(?=\d+\.)/, "");
+function isEqual(one: End | undefined, other: End): boolean {
+  return one?.port === other.port && one.host === other.host;
+}
+
+/** An end without the dress that IPv6 puts on an IPv4 address. */
+function plainEnd({ host, port }: End): End {
+  return { host: host.replace(/^::ffff:(?=\d+\.)/, ""), port };
 }
 
 /** `0100007F:260C` as the kernel writes it: words of the address in this host's order, the port in the network's. */

@@ -67,6 +67,11 @@ export class Sessions<Answer> {
     return { session, left };
   }
 
+  /** The session with that token. */
+  get(token: string): Session<Answer> | undefined {
+    return this.#byToken.get(token);
+  }
+
   /** Ends a session, unless it has moved to another link than `link`. @returns whether it has ended now. */
   end(session: Session<Answer>, link: Link): boolean {
     if (session.link !== link) return false;

@@ -18,31 +18,34 @@ export const IN_MEMORY = ":memory:";
 
 /** See the head of this file. */
 export class StateFile {
+  /** Its name. */
+  readonly name: string;
   readonly #database: DatabaseSync;
   /** The statements made so far, by their text: to make one costs more than to run it. */
   readonly #statements = new Map<string, StatementSync>();
 
-  private constructor(database: DatabaseSync) {
+  private constructor(name: string, database: DatabaseSync) {
+    this.name = name;
     this.#database = database;
   }
 
   /**
    * Opens `file`, or makes it.
    *
-   * @param schema statements that make the tables where they are not there. @param role whose file it is, for errors.
+   * @param schema statements that make the tables where they are not there.
    * @throws SystemError EBUSY: another process has it; EIO: it cannot be used, and why.
    */
-  static open(file: string, schema: string, role: string): StateFile {
+  static open(file: string, schema: string): StateFile {
     let database: DatabaseSync | undefined;
     try {
       if (file !== IN_MEMORY) makePrivate(file);
       database = new DatabaseSync(file);
       database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
-      return new StateFile(database);
+      return new StateFile(file, database);
     } catch (error) {
       database?.close();
-      throw unusable(file, role, error as Error);
+      throw unusable(file, error as Error);
     }
   }
 
@@ -51,11 +54,22 @@ export class StateFile {
     return this.#database.prepare(`SELECT * FROM ${table}`).all();
   }
 
-  /** Does what `write` does in one transaction. When it throws, so does this, and the state is no longer to be used. */
+  /** Does what `write` does in one transaction. When that throws, so does this, and the file is as it was. */
   store(write: () => void): void {
     this.#run("BEGIN IMMEDIATE");
-    write();
-    this.#run("COMMIT");
+    try {
+      write();
+      this.#run("COMMIT");
+    } catch (error) {
+      // some errors have ended the transaction already
+      if (this.#database.isTransaction) this.#run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Deletes all rows of a table. */
+  clear(table: string): void {
+    this.#run(`DELETE FROM ${table}`);
   }
 
   /** Puts rows into a table, in place of those with the same key. */
@@ -100,10 +114,10 @@ function makePrivate(file: string): void {
   Deno.chmodSync(file, 0o600);
 }
 
-function unusable(file: string, role: string, error: Error): SystemError {
+function unusable(file: string, error: Error): SystemError {
   const isBusy = /database is locked/.test(error.message);
   const next = isBusy
-    ? `another ${role} has it; name another one with --state`
+    ? "another server has it; name another one with --state"
     : `${error.message}; name another one with --state, or begin anew without it`;
   const code = isBusy ? "EBUSY" : "EIO";
   return new SystemError("open", code, `cannot use the state in ${file}: ${code}; ${next}`, error);

@@ -4,12 +4,15 @@
  *
  *   - A call is answered once every server has been asked for once, so that the space it is about is known.
  *   - New segments go by the order that lib/ipc/segments/segment_table.ts demands: store, zero, commit, store, answer.
+ *   - The memory servers are told whose a range is before it is zeroed, nobody's then, and before the call is answered.
  *   - A zeroing of an earlier life, or one that failed, may still be on its way to a server. A server gives up a
  *     connection whose peer is silent within SILENT_MS_MAX; only after it is such a segment's range handed out again.
  *   - The sessions of an earlier life have as long to come back; then what they attached is detached.
  *   - A region is the one that segments lie on while its cookie and its base are the ones recorded. If not, those segments
  *     are gone, and the log names them.
  *   - What cannot be stored ends the process: a table that knows more than its file must not answer.
+ *   - Who restores holds the table first, and while he does nothing is zeroed; then the whole table is another one, in the
+ *     file first. It has no attachments, so the sessions that had any must hear of it.
  */
 import { Deadline, pause } from "../../base/clock.ts";
 import { DsmError } from "../../base/errors.ts";
@@ -21,10 +24,12 @@ import type { Limits } from "../../ipc/segments/limits.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { keyText, refusal } from "../../ipc/common/refusal.ts";
 import type { Segment } from "../../ipc/segments/segment.ts";
+import { endOf, requirePictureRows, restoredRows } from "../../ipc/segments/segment_rows.ts";
 import { SegmentTable } from "../../ipc/segments/segment_table.ts";
 import { SILENT_MS_MAX } from "../../net/transport.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import type { RegionRow, SegmentState } from "./segment_state.ts";
+import { TableHold } from "./table_hold.ts";
 
 /** How long a `shmget` waits for a segment that somebody else is making under its key. */
 const PENDING_MS_MAX = 5_000;
@@ -35,19 +40,26 @@ export interface KeeperOptions {
   readonly lowWaterMark: number;
   /** What may be had. */
   readonly limits: Limits;
-  /** How long the past may take to end, in ms; SILENT_MS_MAX unless told. */
+  /** Tells the servers that a segment lies on whose it is now; nobody is told unless this is given. */
+  readonly tell?: Tell;
+  /** How long the past may take to end, in ms; SILENT_MS_MAX unless told. 0: it has ended. */
   readonly lapseMs?: number;
+  /** Whether a new segment's id is its key where that can be; see `TableOptions`. */
+  readonly isKeyId?: boolean;
 }
 
 /** Zeroes a range of a space. */
 export type Zero = (space: Space, range: Range) => Promise<void>;
 
+/** Tells the servers that segment `id` lies on whose it is now, or all of them all, and resolves when they know. */
+export type Tell = (id: number | undefined) => Promise<void>;
+
 /** See the head of this file. */
 export class SegmentKeeper {
-  /** The table; who changes it says {@linkcode SegmentKeeper.store} before anybody is told. */
-  readonly table: SegmentTable;
   readonly #state: SegmentState;
   readonly #zero: Zero;
+  readonly #options: KeeperOptions;
+  readonly #tell: Tell;
   readonly #log: LogSink;
   readonly #lapseMs: number;
   readonly #regions: Map<number, RegionRow>;
@@ -57,35 +69,58 @@ export class SegmentKeeper {
   readonly #settled = new Map<number, PromiseWithResolvers<void>>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #closing = new AbortController();
+  readonly #held = new TableHold();
   readonly #tasks = new Set<Promise<void>>();
   #space = new Space(0, []);
+  #table: SegmentTable;
 
   /** Reads what `state` has. @throws CheckpointError where that is no table. */
   constructor(state: SegmentState, zero: Zero, options: KeeperOptions, log: LogSink) {
     this.#state = state;
     this.#zero = zero;
+    this.#tell = options.tell ?? (() => Promise.resolve());
     this.#log = log;
+    this.#options = options;
     this.#lapseMs = options.lapseMs ?? SILENT_MS_MAX;
-    this.table = new SegmentTable(this.#space, { ...options, rows: state.readTable() });
+    this.#table = new SegmentTable(this.#space, { ...options, rows: state.readTable() });
     this.#regions = new Map(state.readRegions().map((region) => [region.position, region]));
     this.#absent = new Set(this.table.sessions);
     for (const id of this.table.pending) this.#settled.set(id, Promise.withResolvers());
   }
 
-  /** Resolves when calls may be answered. */
-  get ready(): Promise<void> {
-    return this.#ready.promise;
+  /** The table; who changes it says {@linkcode SegmentKeeper.store} before anybody is told. */
+  get table(): SegmentTable {
+    return this.#table;
+  }
+
+  /** Resolves when a call may be carried out. @throws SystemError EAGAIN: somebody restores, and it takes long. */
+  async whenOpen(): Promise<void> {
+    await this.#ready.promise;
+    await this.#held.pass(this.#closing.signal);
   }
 
   /** Every server has been asked for once: calls are answered from now on, and the past begins to end. */
   begin(): void {
     this.#ready.resolve();
+    this.#nameLost();
     this.#run(this.#endPast(this.table.pending));
+  }
+
+  /** A table that was restored from a larger space has segments with bytes that are nowhere. */
+  #nameLost(): void {
+    if (this.#space.places.some(({ size }) => size === 0)) return;
+    const lost = this.table.toRows().segments.filter((segment) => endOf([segment]) > this.#space.size);
+    if (lost.length === 0) return;
+    const which = lost.map(segmentName).join(", ");
+    this.#log(
+      "warn",
+      `the space ends at ${this.#space.size}, before the end of ${which}; append servers, or remove them`,
+    );
   }
 
   async #endPast(pending: readonly number[]): Promise<void> {
     if (pending.length === 0 && this.#absent.size === 0) return;
-    await pause(this.#lapseMs, this.#closing.signal);
+    if (this.#lapseMs > 0) await pause(this.#lapseMs, this.#closing.signal);
     if (this.#closing.signal.aborted) return;
     for (const session of this.#absent) this.table.endSession(session, seconds());
     if (this.#absent.size > 0) this.#log("info", `${this.#absent.size} session(s) did not come back: detached`);
@@ -108,7 +143,7 @@ export class SegmentKeeper {
    */
   async shmget(who: Principal, key: number, size: number, flags: number): Promise<number> {
     const deadline = new Deadline(PENDING_MS_MAX);
-    for (;;) {
+    for (;; await this.#held.pass(this.#closing.signal)) {
       const result = this.table.shmget(who, key, size, flags, seconds());
       if (result.outcome === "found") return result.id;
       if (result.outcome === "created") return await this.#make(result.id, result.zero);
@@ -120,6 +155,7 @@ export class SegmentKeeper {
     this.#settled.set(id, Promise.withResolvers());
     this.store();
     try {
+      await this.#tell(id);
       await this.#zero(this.#space, range);
     } catch (error) {
       if (!(error instanceof DsmError)) throw error;
@@ -133,8 +169,20 @@ export class SegmentKeeper {
     }
     this.table.commit(id);
     this.store();
+    await this.tellOwner(id);
     this.#settle(id);
     return id;
+  }
+
+  /** The servers are told whose a segment is now, or all are; one that cannot be told in time is told when it can be. */
+  async tellOwner(id?: number): Promise<void> {
+    try {
+      await this.#tell(id);
+    } catch (error) {
+      if (!(error instanceof DsmError)) throw error;
+      const which = id === undefined ? "each segment" : `segment ${id}`;
+      this.#log("warn", `whose ${which} is now is not known everywhere yet: ${error.message}`);
+    }
   }
 
   async #abortLater(id: number): Promise<void> {
@@ -167,6 +215,16 @@ export class SegmentKeeper {
     return refusal("shmget", "EAGAIN", what, `${why}; try again in a moment`);
   }
 
+  /** The memory that segment `id` lies on: rows `[server, cookie]`, server as `host:port`. */
+  memoryOf(id: number): [string, string][] {
+    const range = this.table.ownedRange(id);
+    if (!range) return [];
+    return this.#space.pieces(range.base, range.size, "shmat").flatMap(({ server }) => {
+      const cookie = this.#regions.get(server)?.cookie;
+      return cookie === undefined ? [] : [[placeName(this.#space.places[server] as Place), cookie]];
+    });
+  }
+
   // ---- sessions
 
   /** Whether `session` is of an earlier life and may go on now. */
@@ -179,6 +237,52 @@ export class SegmentKeeper {
     if (this.#closing.signal.aborted || !this.table.sessions.includes(session)) return;
     this.table.endSession(session, seconds());
     this.store();
+  }
+
+  // ---- restoring
+
+  /**
+   * Keeps calls from the table until `holder` lets go. Resolves when nothing is being made or zeroed any more.
+   *
+   * @throws SystemError EBUSY: somebody else holds it.
+   */
+  async hold(holder: object): Promise<void> {
+    await this.#ready.promise;
+    this.#held.take(holder);
+    while (this.table.pending.length > 0 && !this.#closing.signal.aborted) {
+      await Promise.all(this.table.pending.map((id) => this.#settled.get(id)?.promise));
+    }
+  }
+
+  /** Lets calls in again, if it is `holder` who holds. */
+  letGo(holder: object): void {
+    this.#held.free(holder);
+  }
+
+  /**
+   * Puts the table of a checkpoint in place of the present one, whole or not at all.
+   *
+   * @param rows not checked yet. @returns the sessions whose attachments have ended by it.
+   * @throws SystemError EINVAL: `holder` does not hold the table, or there is something pending in it; ENOMEM: it does not
+   *   fit the space; ENOSPC, EIO: it cannot be stored. CheckpointError: it is no table.
+   */
+  restore(holder: object, rows: unknown): string[] {
+    const picture = requirePictureRows(rows);
+    if (!this.#held.isHeldBy(holder) || this.table.pending.length > 0) {
+      throw refusal("restoreTable", "EINVAL", "restore the table of segments", "hold it first, with holdTable");
+    }
+    const lost = picture.segments.find((segment) => endOf([segment]) > this.#space.size);
+    if (lost) {
+      const what = `restore segment ${lost.id} at ${lost.base}, ${lost.rangeSize} bytes`;
+      throw refusal("restoreTable", "ENOMEM", what, `the space has ${this.#space.size}; restore into larger servers`);
+    }
+    const restored = restoredRows(this.table.toRows(), picture);
+    const sessions = [...new Set([...this.table.sessions, ...this.#absent])];
+    const table = new SegmentTable(this.#space, { ...this.#options, rows: restored });
+    this.#state.replace(restored);
+    this.#table = table;
+    this.#absent.clear();
+    return sessions;
   }
 
   // ---- the space
@@ -240,6 +344,6 @@ function isSame(before: RegionRow | undefined, now: RegionRow): boolean {
   return before !== undefined && before.cookie === now.cookie && before.base === now.base && before.size === now.size;
 }
 
-function segmentName({ id, key }: Segment): string {
+function segmentName({ id, key }: Pick<Segment, "id" | "key">): string {
   return `segment ${id} (key ${keyText(key)})`;
 }

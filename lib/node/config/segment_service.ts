@@ -1,20 +1,24 @@
 /**
  * System V's calls as they come over the wire: who calls, what is answered.
  *
- *   - Who calls from this host is whom the kernel names; from beyond it everybody is nobody. The pid is what he says.
+ *   - Who calls is whom the door has let in; his groups are those that this host's files give him. The pid is what he says.
+ *   - Who governs may act for others (memory servers do, for clients of the simple dialect). Who is refused that is refused
+ *     everything after it, so that no call is carried out for the wrong one.
  *   - What must not be carried out twice is remembered in its session from the moment it begins, so that a repeat waits for
  *     the same answer.
  */
-import { DsmError, SystemError } from "../../base/errors.ts";
+import { CheckpointError, DsmError, SystemError } from "../../base/errors.ts";
+import { IPC_SET } from "../../ipc/common/flags.ts";
 import type { Principal } from "../../ipc/common/permissions.ts";
 import { isQuestion, shmctl } from "../../ipc/segments/shmctl.ts";
 import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Envelope, Header } from "../../wire/frame.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
+import { mayGovern } from "../common/door.ts";
+import type { Guest } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import { NOBODY_UID, uidOfPeer } from "../common/peer_uid.ts";
-import type { End } from "../common/peer_uid.ts";
+import { NOBODY_UID } from "../common/peer_uid.ts";
 import type { Session } from "../common/sessions.ts";
 import { toShmctlReply } from "../common/shmctl_reply.ts";
 import { groupsOf } from "../common/user_groups.ts";
@@ -35,29 +39,51 @@ export function isSegmentCall(header: Envelope & { readonly name: MessageName })
   return (CALLS as readonly string[]).includes(header.name);
 }
 
-type User = Omit<Principal, "pid">;
+/** What a call that was refused is answered with. @throws what is no refusal. */
+export function errorAnswer(error: unknown): { readonly name: "error"; readonly fields: Fields<"error"> } {
+  if (!(error instanceof DsmError)) throw error;
+  const code = error instanceof SystemError ? error.code : error instanceof CheckpointError ? "EINVAL" : "EIO";
+  return { name: "error", fields: { code, message: error.message } };
+}
+
+/** Who calls: whom the door has let in, or for whom he acts. */
+export interface User extends Omit<Principal, "pid"> {
+  /** His pid, where it is not to be believed: nobody knows it of whom somebody else acts for. */
+  readonly pid?: number;
+  /** Whether his calls are refused: he wanted to act for somebody else and may not. */
+  readonly isRefused?: boolean;
+}
+
+const NOBODY: User = { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+
+const NOT_FOR_OTHERS: Answer = {
+  name: "error",
+  fields: {
+    code: "EPERM",
+    message:
+      "only root and the user the config server runs as, or who has proved the secret, act for others, and before any other call",
+  },
+};
 
 /** See the head of this file. */
 export class SegmentService {
   readonly #keeper: SegmentKeeper;
-  readonly #server: End;
   readonly #log: LogSink;
-  readonly #users = new WeakMap<Link, User>();
+  readonly #users = new WeakMap<Guest, User>();
 
-  /** @param server where this config server listens. */
-  constructor(keeper: SegmentKeeper, server: End, log: LogSink) {
+  /** @param keeper of the table. */
+  constructor(keeper: SegmentKeeper, log: LogSink) {
     this.#keeper = keeper;
-    this.#server = server;
     this.#log = log;
   }
 
-  /** The answer to a call that came over `link`; undefined when its session has ended meanwhile. */
-  answer(link: Link, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
+  /** The answer to a call of `guest`; undefined when its session has ended meanwhile. */
+  answer(guest: Guest, session: Session<Promise<Answer | undefined>>, call: SegmentCall): Promise<Answer | undefined> {
     const known = session.answered(call.id);
     if (known) return known;
-    // looked up now: later the peer may have closed its end, and be nobody
-    const who = { ...this.#userOf(link), pid: call.fields.pid };
-    const answer = this.#answer(who, session, call);
+    const user = this.#userOf(guest);
+    if (user.isRefused) return Promise.resolve(NOT_FOR_OTHERS);
+    const answer = this.#answer({ pid: call.fields.pid, ...user }, session, call);
     if (call.name !== "shmctl" || !isQuestion(call.fields.command)) session.remember(call.id, answer);
     return answer;
   }
@@ -67,15 +93,13 @@ export class SegmentService {
     session: Session<Promise<Answer | undefined>>,
     call: SegmentCall,
   ): Promise<Answer | undefined> {
-    await this.#keeper.ready;
-    // what a session attaches after its end nobody would ever detach
-    if (session.isOver) return undefined;
     try {
+      await this.#keeper.whenOpen();
+      // what a session attaches after its end nobody would ever detach
+      if (session.isOver) return undefined;
       return await this.#carryOut(who, session.token, call);
     } catch (error) {
-      if (!(error instanceof DsmError)) throw error;
-      const code = error instanceof SystemError ? error.code : "EIO";
-      return { name: "error", fields: { code, message: error.message } };
+      return errorAnswer(error);
     }
   }
 
@@ -90,7 +114,7 @@ export class SegmentService {
       case "shmat": {
         const attached = table.shmat(who, session, call.fields.id | 0, call.fields.flags, now);
         this.#keeper.store();
-        return { name: "shmatReply", fields: attached };
+        return { name: "shmatReply", fields: { ...attached, regions: this.#keeper.memoryOf(call.fields.id | 0) } };
       }
       case "shmdt":
         table.shmdt(who, session, call.fields.attachment, now);
@@ -100,21 +124,27 @@ export class SegmentService {
         const { id, command, uid, gid, mode } = call.fields;
         const result = shmctl(table, who, { id: id | 0, command, ownership: { uid, gid, mode } }, now);
         if (!isQuestion(command)) this.#keeper.store();
+        if (command === IPC_SET) await this.#keeper.tellOwner(id | 0);
         return { name: "shmctlReply", fields: toShmctlReply(result) };
       }
     }
   }
 
-  #userOf(link: Link): User {
-    let user = this.#users.get(link);
-    if (!user) this.#users.set(link, user = this.#lookUp(link));
-    return user;
+  /** From now on the calls of `guest`, who has made none yet, are user `uid`'s. */
+  actFor(link: Link, guest: Guest, uid: number): Answer {
+    const known = this.#users.get(guest);
+    if (known?.pid === 0 && known.uid === uid) return { name: "done", fields: {} };
+    const mayAct = !known && mayGovern(guest, Deno.uid() ?? undefined);
+    this.#users.set(guest, mayAct ? { uid, ...groupsOf(uid), pid: 0 } : { ...NOBODY, isRefused: true });
+    if (mayAct) return { name: "done", fields: {} };
+    this.#log("warn", `${peerName(link.peer)} may not act for user ${uid}`);
+    return NOT_FOR_OTHERS;
   }
 
-  #lookUp({ peer }: Link): User {
-    const uid = uidOfPeer(peer, this.#server);
-    if (uid !== undefined) return { uid, ...groupsOf(uid) };
-    this.#log("warn", `${peerName(peer)} is nobody (uid ${NOBODY_UID}): the kernel does not say who is there`);
-    return { uid: NOBODY_UID, gid: NOBODY_UID, groups: [] };
+  /** Looked up once per connection: so who is put into a group has it after he has connected again. */
+  #userOf(guest: Guest): User {
+    let user = this.#users.get(guest);
+    if (!user) this.#users.set(guest, user = { uid: guest.uid, ...groupsOf(guest.uid) });
+    return user;
   }
 }

@@ -1,22 +1,23 @@
 /**
- * The table of segments in a file, so that a config server that is killed loses nothing it has said: one transaction per
- * call, stored before the call is answered. What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not
- * here.
+ * The table of segments in a file, so that a config server that is killed loses nothing it has said.
+ *
+ *   - One transaction per call, stored before the call is answered. The write-ahead log is not forced to the disk each
+ *     time: what the kernel has, it keeps when this process dies; when the host dies the latest calls may be forgotten.
+ *   - A table that takes the place of another does so in one transaction: the file has the old one or the new one.
+ *   - What is read is checked by the table (lib/ipc/segments/segment_rows.ts), not here.
  */
-import type { RowChanges } from "../../ipc/segments/segment_rows.ts";
+import { SystemError } from "../../base/errors.ts";
+import { fromRows, requirePictureRows, restoredRows, SEGMENT_COLUMNS } from "../../ipc/segments/segment_rows.ts";
+import type { RowChanges, TableRows } from "../../ipc/segments/segment_rows.ts";
 import { StateFile } from "../common/state_file.ts";
 
 const HEAD = ["format", "sequence", "lastIndex", "nextAttachment"] as const;
-const SEGMENT = [
-  ...["id", "key", "size", "base", "rangeSize", "uid", "gid", "cuid", "cgid", "mode"] as const,
-  ...["atime", "dtime", "ctime", "cpid", "lpid", "lockerUid", "state"] as const,
-];
 const ATTACHMENT = ["number", "segmentId", "session", "pid", "access"] as const;
 const REGION = ["position", "name", "base", "size", "cookie"] as const;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS head (only INTEGER PRIMARY KEY CHECK (only = 1), ${HEAD.join(", ")});
-  CREATE TABLE IF NOT EXISTS segments (${SEGMENT.join(", ")}, PRIMARY KEY (id));
+  CREATE TABLE IF NOT EXISTS segments (${SEGMENT_COLUMNS.join(", ")}, PRIMARY KEY (id));
   CREATE TABLE IF NOT EXISTS attachments (${ATTACHMENT.join(", ")}, PRIMARY KEY (number));
   CREATE TABLE IF NOT EXISTS regions (${REGION.join(", ")}, PRIMARY KEY (position));
 `;
@@ -45,7 +46,7 @@ export class SegmentState {
 
   /** Opens `file`, or makes it. @throws SystemError as {@linkcode StateFile.open}. */
   static open(file: string): SegmentState {
-    return new SegmentState(StateFile.open(file, SCHEMA, "config server"));
+    return new SegmentState(StateFile.open(file, SCHEMA));
   }
 
   /** The rows of the table as they were stored, not checked; undefined when there are none yet. */
@@ -65,7 +66,7 @@ export class SegmentState {
     const file = this.#file;
     file.store(() => {
       file.put("head", ["only", ...HEAD], [{ only: 1, ...changes.head }]);
-      file.put("segments", SEGMENT, changes.segments);
+      file.put("segments", SEGMENT_COLUMNS, changes.segments);
       file.delete("segments", "id", changes.removedSegments);
       file.put("attachments", ATTACHMENT, changes.attachments);
       file.delete("attachments", "number", changes.removedAttachments);
@@ -73,8 +74,59 @@ export class SegmentState {
     });
   }
 
+  /** Puts `rows` in place of the table that is stored. @throws SystemError ENOSPC, EIO: it is as it was. */
+  replace(rows: TableRows): void {
+    this.#changeAll(["segments", "attachments"], rows);
+  }
+
+  /**
+   * Begins with the table of a checkpoint; the regions it lies on are those that come.
+   *
+   * @throws SystemError EEXIST: there is a table already, which may be newer than any checkpoint; as `replace`.
+   */
+  begin(picture: TableRows): void {
+    const stored = this.readTable();
+    const present = stored === undefined ? undefined : fromRows(stored);
+    if (present && present.segments.length > 0) {
+      throw new SystemError(
+        "restore",
+        "EEXIST",
+        `the state in ${this.#file.name} has a table of ${present.segments.length} segments, which may be newer than any ` +
+          `checkpoint: start without --restore to go on with it, or name another file with --state`,
+      );
+    }
+    const rows = requirePictureRows(picture);
+    this.#changeAll(["segments", "attachments", "regions"], present ? restoredRows(present.head, rows) : rows);
+  }
+
+  #changeAll(cleared: readonly string[], rows: TableRows): void {
+    const file = this.#file;
+    try {
+      file.store(() => {
+        for (const table of cleared) file.clear(table);
+        file.put("head", ["only", ...HEAD], [{ only: 1, ...rows }]);
+        file.put("segments", SEGMENT_COLUMNS, rows.segments);
+        file.put("attachments", ATTACHMENT, rows.attachments);
+      });
+    } catch (error) {
+      throw notStored(file.name, error as Error);
+    }
+  }
+
   /** Closes the file. */
   close(): void {
     this.#file.close();
   }
+}
+
+function notStored(file: string, error: Error): SystemError {
+  // SQLite's own number for it does not come with every error
+  const code = /disk is full/.test(error.message) ? "ENOSPC" : "EIO";
+  const next = code === "ENOSPC" ? "make room on its disk, and restore again" : `${error.message}; look at its disk`;
+  return new SystemError(
+    "restore",
+    code,
+    `cannot store the table in ${file}, it is as it was: ${code}; ${next}`,
+    error,
+  );
 }

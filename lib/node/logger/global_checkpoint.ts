@@ -2,12 +2,14 @@
  * One checkpoint of all servers, from the first question to the finished directory.
  *
  *   - The epoch is written down before anybody hears of it, so that no number is used twice.
- *   - Every logger is ready before the first server cuts; every server has cut before any that waits is released.
+ *   - Every logger is ready before the first server cuts; every server has cut, and the config server too, before anybody
+ *     who waits is released. The config server is asked last, because only then does this process's own frame say so.
  *   - It is complete only when every logger has confirmed that its picture stands, on the bytes and the server that it was
  *     prepared on. Whatever fails before that, it is abandoned everywhere and nothing of it stays on the disk.
  */
 import { nowMs, pause } from "../../base/clock.ts";
 import { SystemError } from "../../base/errors.ts";
+import type { TableRows } from "../../ipc/segments/segment_rows.ts";
 import { Draft } from "../../checkpoint/draft.ts";
 import { readEpoch, writeEpoch } from "../../checkpoint/epoch_file.ts";
 import type { Checkpoint } from "../../checkpoint/store.ts";
@@ -18,7 +20,7 @@ import { survey } from "./survey.ts";
 import type { SurveyedServer } from "./survey.ts";
 
 /** What a checkpoint is doing, in order. */
-export type CheckpointPhase = "survey" | "prepare" | "cut" | "release" | "gather" | "confirm" | "complete";
+export type CheckpointPhase = "survey" | "prepare" | "cut" | "table" | "release" | "gather" | "confirm" | "complete";
 
 /** How a checkpoint is to be taken. */
 export interface CheckpointRequest {
@@ -93,8 +95,8 @@ export class GlobalCheckpoint {
     this.totalSize = servers.reduce((sum, { place }) => sum + place.size, 0);
     const epoch = await this.#chooseEpoch(servers);
     try {
-      const prepared = await this.#cut(servers, epoch);
-      const checkpoint = await this.#write(servers, prepared, epoch);
+      const [prepared, table] = await this.#cut(servers, epoch);
+      const checkpoint = await this.#write(servers, prepared, table, epoch);
       return {
         checkpoint,
         epoch,
@@ -145,7 +147,7 @@ export class GlobalCheckpoint {
     return this.epoch = epoch;
   }
 
-  async #cut(servers: readonly SurveyedServer[], epoch: number): Promise<LoggerState[]> {
+  async #cut(servers: readonly SurveyedServer[], epoch: number): Promise<[LoggerState[], TableRows]> {
     await this.#begin("prepare");
     const prepared = await this.#all(servers, ({ logger }, _, signal) => logger.prepare(epoch, signal));
     await this.#begin("cut");
@@ -153,14 +155,17 @@ export class GlobalCheckpoint {
       await pause(Math.random() * this.#request.cutDelayMsMax, signal);
       await logger.cut(epoch, signal);
     });
+    await this.#begin("table");
+    const table = await this.#loggers.table(epoch, this.#failing.signal);
     await this.#begin("release");
     await this.#all(servers, ({ logger }, _, signal) => logger.release(epoch, signal));
-    return prepared;
+    return [prepared, table];
   }
 
   async #write(
     servers: readonly SurveyedServer[],
     prepared: readonly LoggerState[],
+    table: TableRows,
     epoch: number,
   ): Promise<Checkpoint> {
     await this.#begin("gather");
@@ -170,6 +175,7 @@ export class GlobalCheckpoint {
       incarnation,
       epoch,
       timeMs: Date.now(),
+      table,
       servers: servers.map(({ place, logger }, index) => {
         const { cookie, startCount } = prepared[index] as LoggerState;
         const { base, size, blockSize } = place;

@@ -11,6 +11,7 @@ import { approximateSize } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { isComplete, listCheckpoints } from "../../checkpoint/store.ts";
 import type { Checkpoint } from "../../checkpoint/store.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields } from "../../wire/messages.ts";
 import { GlobalCheckpoint } from "./global_checkpoint.ts";
@@ -23,6 +24,8 @@ import type { LogSink } from "../common/log_sink.ts";
 export interface GlobalLoggerRequest extends Omit<CheckpointRequest, "previous"> {
   /** Where the config server is. */
   readonly config: Endpoint;
+  /** What it shows to the config server and to every logger. */
+  readonly credentials: Credentials;
   /** From the start of one checkpoint to that of the next, in ms. */
   readonly periodMs: number;
   /** What follows a checkpoint that is complete; what it throws is said, and the checkpoint stays. */
@@ -55,7 +58,7 @@ export class GlobalLogger implements Master, AsyncDisposable {
   constructor(request: GlobalLoggerRequest, epoch: EpochWord, log: LogSink) {
     this.#request = request;
     this.#log = log;
-    this.#loggers = new Loggers(request.config, epoch);
+    this.#loggers = new Loggers(request.config, epoch, request.credentials);
   }
 
   /** Begins with the first checkpoint. @throws SystemError when the directory cannot be read. */

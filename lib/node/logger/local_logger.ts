@@ -5,6 +5,8 @@
  */
 import type { Endpoint } from "../../base/units.ts";
 import { Hasher } from "../../checkpoint/checksum.ts";
+import { NO_CREDENTIALS } from "../../net/credentials.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
 import { STALL_MS_MAX } from "../../net/transport.ts";
 import { numericHost } from "../../sys/sockets.ts";
@@ -13,13 +15,15 @@ import { LoggerRequests } from "./logger_requests.ts";
 import type { Master } from "./logger_requests.ts";
 import { LoggerService } from "./logger_service.ts";
 import { listenDeno } from "../common/deno_listener.ts";
+import { defaultDoor } from "../common/door.ts";
+import type { Listening } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 
 /** How long a logger waits for its server. */
 export const SERVER_WAIT_MS_MAX = 30_000;
 
 /** What a local logger is to be. */
-export interface LocalLoggerRequest {
+export interface LocalLoggerRequest extends Partial<Listening> {
   /** Where to listen, and where its server is. */
   readonly host: string;
   /** The port; the server's is one less. */
@@ -32,6 +36,8 @@ export interface LocalLoggerRequest {
   readonly waitMsMax: number;
   /** How long a master may say nothing in the middle of a checkpoint, in ms. */
   readonly masterSilentMsMax: number;
+  /** What it shows to its server. */
+  readonly credentials?: Credentials;
 }
 
 /** A local logger that is attached and serves. */
@@ -56,10 +62,11 @@ export class LocalLogger implements AsyncDisposable {
    */
   static async start(request: LocalLoggerRequest, log: LogSink, signal: AbortSignal): Promise<LocalLogger> {
     const host = await numericHost(request.host);
-    const listener = listenDeno(host, request.port);
-    const server = new LoggedServer({ ...request, server: { host, port: request.port - 1 } }, log);
+    const listener = listenDeno(host, request.port, request.tls);
+    const credentials = request.credentials ?? NO_CREDENTIALS;
+    const server = new LoggedServer({ ...request, server: { host, port: request.port - 1 }, credentials }, log);
     const requests = new LoggerRequests(server, await Hasher.create(), request.masterSilentMsMax);
-    const service = new LoggerService(server, requests);
+    const service = new LoggerService(server, requests, request.door ?? defaultDoor(), log);
     server.onLost = async () => {
       service.lost();
       await requests.lost();

@@ -15,6 +15,7 @@ import { attachForLogger, whyLost } from "../../memory/open.ts";
 import type { LoggedRegion } from "../../memory/open.ts";
 import type { Region } from "../../memory/region.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { findSet } from "../../sys/semaphores.ts";
 import { findSegment, IPC_PRIVATE } from "../../sys/shared_memory.ts";
 import type { Fields } from "../../wire/messages.ts";
@@ -28,6 +29,8 @@ export interface LoggedServerRequest {
   readonly shmkey: number;
   /** Key of its semaphores; 0: not said. */
   readonly semkey: number;
+  /** What is shown to it. */
+  readonly credentials: Credentials;
 }
 
 /** How often it is looked at whether the region is still the server's, and whether a server that was lost is back. */
@@ -58,7 +61,8 @@ export class LoggedServer implements AsyncDisposable {
     this.#log = log;
     this.name = formatEndpoint(request.server);
     // the question must reach a server of any life and epoch, so it carries none
-    this.#channel = new Channel(request.server.host, request.server.port, { incarnation: 0, epoch: 0 });
+    const { host, port } = request.server;
+    this.#channel = new Channel(host, port, { incarnation: 0, epoch: 0 }, request.credentials);
   }
 
   /** The region; undefined while there is none. Not to be kept over an await. */

@@ -9,6 +9,7 @@ import { formatEndpoint } from "../../base/units.ts";
 import { placeName } from "../../config/space.ts";
 import type { Place } from "../../config/space.ts";
 import { Channel } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { Reply } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
@@ -43,11 +44,11 @@ export class LoggerLink {
   #lost = new AbortController();
 
   /** @param place of the server; @param epoch of this process. */
-  constructor(place: Pick<Place, "host" | "port">, epoch: EpochWord) {
+  constructor(place: Pick<Place, "host" | "port">, epoch: EpochWord, credentials: Credentials) {
     this.server = placeName(place);
     this.#port = place.port + 1;
     this.name = formatEndpoint({ host: place.host, port: this.#port });
-    this.#channel = new Channel(place.host, this.#port, epoch);
+    this.#channel = new Channel(place.host, this.#port, epoch, credentials);
     this.#channel.onDropped = () => this.#lost.abort(this.#notThere());
   }
 

@@ -1,6 +1,7 @@
 /** Keeping the global logger quiet while the space is overwritten: a picture of half a restore is of no use to anybody. */
 import { SystemError } from "../../base/errors.ts";
 import type { Endpoint } from "../../base/units.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import { findMaster } from "./find_master.ts";
 import { Loggers } from "./loggers.ts";
 
@@ -10,8 +11,8 @@ import { Loggers } from "./loggers.ts";
  *
  * @throws PeerLostError or TimeoutError when the config server does not answer, SystemError when the logger refuses.
  */
-export async function suspendCheckpoints(config: Endpoint): Promise<AsyncDisposable> {
-  const loggers = new Loggers(config, { incarnation: 0, epoch: 0 });
+export async function suspendCheckpoints(config: Endpoint, credentials: Credentials): Promise<AsyncDisposable> {
+  const loggers = new Loggers(config, { incarnation: 0, epoch: 0 }, credentials);
   const { signal } = new AbortController();
   try {
     await (await findMaster(loggers, signal)).suspend(signal);

@@ -49,6 +49,17 @@ export class ChangeWatch {
     if (this.size > 0) this.#watchers = this.#watchers.filter((watcher) => watcher.link !== link);
   }
 
+  /** Forgets those who may not see the bytes they wait for any more. @param refusalOf tells one so, if it is so. */
+  dismiss(refusalOf: (link: Link, id: number, offset: number, size: number) => (() => void) | undefined): void {
+    const due: (() => void)[] = [];
+    this.#watchers = this.#watchers.filter(({ link, id, offset, known }) => {
+      const refuse = refusalOf(link, id, offset, known.length);
+      if (refuse) due.push(refuse);
+      return !refuse;
+    });
+    for (const refuse of due) refuse();
+  }
+
   /** In how many ms `compare` is due; Infinity when nobody waits. */
   nextMs(): number {
     return this.size === 0 ? Infinity : Math.max(0, this.#comparedMs + COMPARE_MS - nowMs());

@@ -1,24 +1,37 @@
 /** Answers what is not about the region's bytes: hello, and questions about the server itself. */
 import { nowMs } from "../../base/clock.ts";
+import type { Endpoint } from "../../base/units.ts";
+import { isLoopback } from "../../base/loopback.ts";
 import { guardStates } from "../../memory/inspect.ts";
 import { FooterWord } from "../../memory/layout.ts";
+import { ownedExtent } from "../../memory/owned_extent.ts";
 import type { Region } from "../../memory/region.ts";
+import { peerName } from "../../net/transport.ts";
 import type { Link } from "../../net/transport.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
-import { acceptHello } from "../common/native_hello.ts";
-import { putBytes, putReply } from "../common/native_reply.ts";
+import { mayGovern } from "../common/door.ts";
+import type { DoorSettings } from "../common/door.ts";
+import { putReply } from "../common/native_reply.ts";
 import { Sessions } from "../common/sessions.ts";
 import type { Session } from "../common/sessions.ts";
+import type { Conversation } from "./conversation.ts";
+import type { MemoryHost } from "./memory_host.ts";
 
 /** What a server tells of itself. */
 export interface ServerAbout {
   /** Which transport serves. */
   readonly transport: string;
-  /** Whether programs on this host may attach the region. */
-  readonly isAttachable: boolean;
+  /** Who is let in. */
+  readonly door: DoorSettings;
+  /** Whether it has a table of segments of its own, and belongs to no cluster. */
+  readonly isStandalone: boolean;
+  /** How long each operation keeps its guards, in ms. */
+  readonly holdMs: number;
 }
+
+/** What a server does with what it is told of owners; says why it does not. */
+export type TellOwners = (told: Fields<"owners">) => Fields<"error"> | undefined;
 
 /** What has passed through a server. */
 export type Traffic = Pick<
@@ -29,35 +42,40 @@ export type Traffic = Pick<
 /** See the head of this file. */
 export class ControlServer {
   readonly #region: Region;
+  readonly #host: Pick<MemoryHost, "adopted" | "log">;
   readonly #about: ServerAbout;
   readonly #traffic: () => Traffic;
+  readonly #tellOwners: TellOwners;
   readonly #sessions = new Sessions<bigint>();
   readonly #startedMs = nowMs();
 
-  /** @param traffic asked anew for every answer. */
-  constructor(region: Region, about: ServerAbout, traffic: () => Traffic) {
+  /** @param host told who governs this server. @param traffic asked anew for every answer. */
+  constructor(
+    region: Region,
+    host: Pick<MemoryHost, "adopted" | "log">,
+    about: ServerAbout,
+    traffic: () => Traffic,
+    tellOwners: TellOwners,
+  ) {
     this.#region = region;
+    this.#host = host;
     this.#about = about;
     this.#traffic = traffic;
+    this.#tellOwners = tellOwners;
   }
 
-  /**
-   * Answers a hello: begins a session, or resumes the one whose token it carries.
-   *
-   * @throws ProtocolError when no version is spoken by both.
-   */
-  serveHello(link: Link, header: Header & { readonly name: "hello" }): Session<bigint> {
-    const version = acceptHello(header.fields);
+  /** Answers the hello of one that was let in: begins a session, or resumes the one whose token it carries. */
+  serveHello(link: Link, header: Header & { readonly name: "hello" }, version: number): Session<bigint> {
     const resumed = header.fields.token.length > 0
       ? this.#sessions.resume(header.fields.token.toHex(), link)
       : undefined;
     const session = resumed?.session ?? this.#sessions.begin(link);
-    putBytes(link, MAGIC);
     putReply(link, this.#region, header.id, "welcome", {
       version,
       role: "server",
       token: Uint8Array.fromHex(session.token),
       resumed: resumed !== undefined,
+      cookie: this.#region.cookie,
     });
     if (resumed) {
       link.flush();
@@ -71,15 +89,19 @@ export class ControlServer {
     this.#sessions.end(session, link);
   }
 
-  /** Answers a question. */
-  serve(link: Link, header: Header): void {
+  /** Answers a question of `talk`. */
+  serve(link: Link, talk: Conversation, header: Header): void {
     switch (header.name) {
       case "ping":
         return putReply(link, this.#region, header.id, "pong", {});
       case "regionInfo":
-        return putReply(link, this.#region, header.id, "regionInfoReply", this.#info());
+        return putReply(link, this.#region, header.id, "regionInfoReply", this.#info(talk));
       case "join":
         return this.#join(link, header);
+      case "owners":
+        return this.#owners(link, talk, header);
+      case "adopt":
+        return this.#adopt(link, talk, header);
       case "blockStates":
         return putReply(link, this.#region, header.id, "blockStatesReply", {
           blockCount: this.#region.layout.blockCount,
@@ -96,7 +118,12 @@ export class ControlServer {
     }
   }
 
+  #mayGovern({ uid, uidBy: by }: Conversation): boolean {
+    return mayGovern({ uid, by }, this.#about.door.ownUid);
+  }
+
   #join(link: Link, { id, fields: { incarnation, epoch } }: Header & { readonly name: "join" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
     if (this.#region.join(incarnation, epoch)) return putReply(link, this.#region, id, "done", {});
     putReply(link, this.#region, id, "error", {
       code: "ESTALE",
@@ -104,8 +131,58 @@ export class ControlServer {
     });
   }
 
-  #info(): Fields<"regionInfoReply"> {
+  #adopt(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "adopt" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    if (!this.#mayGovern(talk)) {
+      return putReply(link, this.#region, id, "error", {
+        code: "EPERM",
+        message: `only root and the user this server runs as may take it over, not user ${talk.uid}`,
+      });
+    }
+    const { host } = link.peer;
+    const config: Endpoint = { host: fields.host === "" ? host : fields.host, port: fields.port };
+    if (isLoopback(config.host) && !isLoopback(host)) {
+      this.#host.log(
+        "warn",
+        `the config server at ${peerName(link.peer)} cannot be called back: it listens on loopback`,
+      );
+    } else this.#host.adopted(config);
+    putReply(link, this.#region, id, "done", {});
+  }
+
+  #refuseCluster(link: Link, id: number): void {
+    putReply(link, this.#region, id, "error", {
+      code: "ENOTSUP",
+      message: "this is a standalone server: it has a table of segments of its own and joins no cluster; " +
+        "start it without --standalone, or take it out of config.txt",
+    });
+  }
+
+  #owners(link: Link, talk: Conversation, { id, fields }: Header & { readonly name: "owners" }): void {
+    if (this.#about.isStandalone) return this.#refuseCluster(link, id);
+    const refusal = this.#mayGovern(talk) ? this.#tellOwners(fields) : {
+      code: "EPERM",
+      message:
+        `whose segments are whose is told by root, by uid ${this.#about.door.ownUid}, whom this server runs as, and by who proves ` +
+        `the secret; this is uid ${talk.uid}: run the config server as one of them`,
+    };
+    // who may say whose the bytes are may touch them; from another host even root comes as nobody
+    if (!refusal) talk.isPrivileged = true;
+    if (refusal) putReply(link, this.#region, id, "error", refusal);
+    else putReply(link, this.#region, id, "done", {});
+  }
+
+  /** Why a program may not attach the region; "" when it may. */
+  #whyNotAttachable(talk: Conversation): string {
+    // whoever attaches would pass by the hold of the lecture hall
+    if (this.#about.holdMs > 0) return "the server holds its blocks for show (--hold)";
+    if (talk.isPrivileged || !ownedExtent(this.#region)) return "";
+    return `segments lie on it, and whoever attached it would pass by their owners: only root and uid ${this.#about.door.ownUid} may`;
+  }
+
+  #info(talk: Conversation): Fields<"regionInfoReply"> {
     const region = this.#region;
+    const reason = this.#whyNotAttachable(talk);
     return {
       size: region.layout.size,
       blockSize: region.layout.blockSize,
@@ -113,7 +190,8 @@ export class ControlServer {
       startCount: region.word(FooterWord.startCount),
       pid: region.word(FooterWord.serverPid),
       transport: this.#about.transport,
-      attachable: this.#about.isAttachable,
+      attachable: reason === "",
+      reason,
       shmid: region.memory.id,
       semid: region.guards.id,
       cookie: region.cookie,

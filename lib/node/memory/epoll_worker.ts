@@ -5,6 +5,7 @@
  * through the mailbox; it reaches its main thread by messages, which need no turn of its own event loop.
  */
 import { SystemError } from "../../base/errors.ts";
+import type { Endpoint } from "../../base/units.ts";
 import { recognise } from "../../memory/layout.ts";
 import type { GuardPlan } from "../../memory/guards.ts";
 import { Region } from "../../memory/region.ts";
@@ -15,6 +16,7 @@ import { SharedMemory } from "../../sys/shared_memory.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
 import type { MemoryServiceOptions } from "./memory_host.ts";
+import type { Exchange } from "./exchange_pool.ts";
 
 /** What the main thread tells it, once. */
 export interface WorkerStart {
@@ -38,6 +40,17 @@ export interface WorkerStart {
 export type WorkerEvent =
   | { readonly kind: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly message: string }
   | { readonly kind: "take"; readonly ticket: number; readonly guards: Uint16Array }
+  | {
+    readonly kind: "call";
+    readonly ticket: number;
+    readonly caller: number;
+    readonly uid: number;
+    /** The number of the exchange; with its memory the first time. */
+    readonly number: number;
+    readonly memory?: SharedArrayBuffer;
+  }
+  | { readonly kind: "ended"; readonly caller: number }
+  | { readonly kind: "adopted"; readonly config: Endpoint }
   | { readonly kind: "lost" }
   | { readonly kind: "failed"; readonly message: string; readonly stack: string }
   | { readonly kind: "stopped" };
@@ -48,19 +61,37 @@ const self = globalThis as unknown as {
   close(): void;
 };
 
+/** The largest ticket: letters are 32-bit integers. */
+const TICKET_MAX = 0x7fff_ffff;
+
 function serve(start: WorkerStart): void {
   const memory = SharedMemory.attach(start.shmid);
   const found = recognise(memory.bytes);
   if ("foreign" in found) throw new SystemError("shmat", "EINVAL", `the region cannot be served: ${found.foreign}`);
   const region = new Region(memory, found.layout, start.semid);
+  /** What a letter with that ticket lets go on. */
   const waiting = new Map<number, () => void>();
-  let nextTicket = 1;
+  let ticketCount = 0;
+  /** How many exchanges the main thread has: they come into use in the order of their numbers. */
+  let exchangeCount = 0;
+  const ticketFor = (goOn: () => void): number => {
+    // tickets begin anew long after the first ones are back; none is the letter STOP
+    ticketCount = ticketCount % TICKET_MAX + 1;
+    waiting.set(ticketCount, goOn);
+    return ticketCount;
+  };
   const service = new MemoryService(region, {
     takeInBackground(plan: GuardPlan, taken: () => void): void {
-      const ticket = nextTicket++;
-      waiting.set(ticket, taken);
-      self.postMessage({ kind: "take", ticket, guards: plan.indices.slice(0, plan.count) });
+      self.postMessage({ kind: "take", ticket: ticketFor(taken), guards: plan.indices.slice(0, plan.count) });
     },
+    callSimple(caller, uid, { number, bytes }: Exchange, done: () => void): void {
+      const isNew = number === exchangeCount;
+      if (isNew) exchangeCount++;
+      const ticket = ticketFor(done);
+      self.postMessage({ kind: "call", ticket, caller, uid, number, ...isNew && { memory: bytes.buffer } });
+    },
+    endSimple: (caller) => self.postMessage({ kind: "ended", caller }),
+    adopted: (config) => self.postMessage({ kind: "adopted", config }),
     log: (level, message) => self.postMessage({ kind: "log", level, message }),
     lost: () => self.postMessage({ kind: "lost" }),
   }, start.service);

@@ -3,13 +3,16 @@
  *
  *   - The port is bound before anything is made in the kernel, so of two servers started at once on the same port and
  *     keys one hears that the port is taken and has touched nothing.
+ *   - The thread that serves never waits for a table of segments: requests of the simple dialect are carried out here.
  *   - What is lost under a running server (its segment or set removed by somebody) ends it: `lost` resolves.
  */
 import { invariant } from "../../base/assert.ts";
+import { UsageError } from "../../base/errors.ts";
 import { formatEndpoint } from "../../base/units.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { closeRegion, isSegmentThere, leaveRegion, openRegion, reclaimFromLogger, whyLost } from "../../memory/open.ts";
 import type { RegionRequest, StartKind } from "../../memory/open.ts";
+import { growOwnedExtent } from "../../memory/owned_extent.ts";
 import type { Region } from "../../memory/region.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
 import type { TransportOptions } from "../../net/transport.ts";
@@ -17,6 +20,8 @@ import { Eventfd } from "../../sys/epoll.ts";
 import { IPC_PRIVATE } from "../../sys/shared_memory.ts";
 import { closeFd, listen, localAddress, numericHost } from "../../sys/sockets.ts";
 import { listenDeno } from "../common/deno_listener.ts";
+import { defaultDoor } from "../common/door.ts";
+import type { Listening as ListeningSettings } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import type { WorkerEvent, WorkerStart } from "./epoll_worker.ts";
 import { GuardWaiter } from "./guard_waiter.ts";
@@ -24,12 +29,13 @@ import { Mailbox, STOP } from "./mailbox.ts";
 import { MemoryService } from "./memory_service.ts";
 import { openRestored } from "./restore_image.ts";
 import type { ImageChoice } from "./restore_image.ts";
+import type { ExchangeBytes, SimpleCalls, SimpleHome } from "./simple_calls.ts";
 
 /** Which transport to use; `auto` is epoll where there is one. */
 export type TransportChoice = "auto" | "epoll" | "deno";
 
 /** What a memory server is to be. */
-export interface MemoryServerRequest extends RegionRequest {
+export interface MemoryServerRequest extends RegionRequest, Partial<ListeningSettings> {
   /** Where to listen. */
   readonly host: string;
   /** The port; 0 lets the kernel choose. */
@@ -40,6 +46,8 @@ export interface MemoryServerRequest extends RegionRequest {
   readonly holdMs: number;
   /** How long a peer may leave its replies untaken, in ms. */
   readonly stallMsMax: number;
+  /** Who carries out requests of the simple dialect. @throws what keeps it from that: the server does not start then. */
+  readonly simple: (home: SimpleHome) => SimpleCalls;
   /** The image of a checkpoint to begin with; none unless asked. */
   readonly restore?: ImageChoice;
 }
@@ -58,7 +66,7 @@ interface Listening {
   readonly kind: "epoll" | "deno";
   readonly host: string;
   readonly port: number;
-  serve(region: Region, waiter: GuardWaiter, onLost: (reason: string) => void): Running;
+  serve(region: Region, waiter: GuardWaiter, simple: SimpleCalls, onLost: (reason: string) => void): Running;
   abandon(): void;
 }
 
@@ -79,9 +87,15 @@ export class MemoryServer {
   readonly #shmkey: number;
   readonly #running: Running;
   readonly #waiter: GuardWaiter;
+  readonly #simple: SimpleCalls;
   readonly #lossCheck: ReturnType<typeof setInterval>;
 
-  private constructor(listening: Listening, { region, start }: Opened, shmkey: number, log: LogSink) {
+  private constructor(
+    listening: Listening,
+    { region, start, waiter, simple }: Opened & { readonly waiter: GuardWaiter; readonly simple: SimpleCalls },
+    shmkey: number,
+    log: LogSink,
+  ) {
     this.#shmkey = shmkey;
     this.host = listening.host;
     this.port = listening.port;
@@ -90,8 +104,9 @@ export class MemoryServer {
     this.start = start;
     const { promise, resolve } = Promise.withResolvers<string>();
     this.lost = promise;
-    this.#waiter = new GuardWaiter(region.guards);
-    this.#running = listening.serve(region, this.#waiter, resolve);
+    this.#waiter = waiter;
+    this.#simple = simple;
+    this.#running = listening.serve(region, waiter, simple, resolve);
     this.#lossCheck = setInterval(() => {
       const reason = whyLost(region);
       if (reason !== undefined) return resolve(reason);
@@ -109,7 +124,11 @@ export class MemoryServer {
   static async start(request: MemoryServerRequest, log: LogSink): Promise<MemoryServer> {
     const listening = await bind(request, log);
     try {
-      return new MemoryServer(listening, await open(request, listening), request.shmkey, log);
+      const opened = await open(request, listening);
+      const { host, port } = listening;
+      const waiter = new GuardWaiter(opened.region.guards);
+      const simple = await withRegion(opened, () => request.simple({ host, port, region: opened.region, waiter }));
+      return new MemoryServer(listening, { ...opened, waiter, simple }, request.shmkey, log);
     } catch (error) {
       listening.abandon();
       throw error;
@@ -128,6 +147,7 @@ export class MemoryServer {
     const quiet = this.#waiter.stop();
     await this.#running.stop();
     await quiet;
+    await this.#simple.close(keep);
     if (!keep) return await closeRegion(this.region);
     leaveRegion(this.region);
     return true;
@@ -153,12 +173,29 @@ interface Opened {
 
 async function open(request: MemoryServerRequest, place: Endpoint): Promise<Opened> {
   if (!request.restore) return await openRegion(request);
-  return { region: await openRestored(request, formatEndpoint(place), request.restore), start: "restored" };
+  const region = await openRestored(request, formatEndpoint(place), request.restore);
+  // nobody has told yet whose the bytes of that checkpoint were
+  growOwnedExtent(region, { base: 0, size: region.layout.size });
+  return { region, start: "restored" };
+}
+
+/** What `use` returns; when it throws, a region that was made for this start goes again. */
+async function withRegion<T>({ region, start }: Opened, use: () => T): Promise<T> {
+  try {
+    return use();
+  } catch (error) {
+    if (start === "taken-over") leaveRegion(region);
+    else await closeRegion(region);
+    throw error;
+  }
 }
 
 async function bind(request: MemoryServerRequest, log: LogSink): Promise<Listening> {
   const host = await numericHost(request.host);
   const isEpoll = request.transport === "epoll" || (request.transport === "auto" && Deno.build.os === "linux");
+  if (isEpoll && request.tls) {
+    throw new UsageError("TLS needs Deno's transport: add --transport deno, or leave --tls-cert and --tls-key out");
+  }
   return isEpoll ? bindEpoll(host, request, log) : bindDeno(host, request, log);
 }
 
@@ -169,7 +206,7 @@ function bindEpoll(host: string, request: MemoryServerRequest, log: LogSink): Li
     kind: "epoll",
     host,
     port: localAddress(listener).port,
-    serve: (region, waiter, onLost) =>
+    serve: (region, waiter, simple, onLost) =>
       startWorker(
         {
           listener,
@@ -177,10 +214,16 @@ function bindEpoll(host: string, request: MemoryServerRequest, log: LogSink): Li
           semid: region.guards.id,
           mailbox: Mailbox.memory(),
           eventfd: new Eventfd().fd,
-          service: { transport: "epoll", holdMs: request.holdMs },
+          service: {
+            door: request.door ?? defaultDoor(),
+            isStandalone: simple.isStandalone,
+            transport: "epoll",
+            holdMs: request.holdMs,
+          },
           transport,
         },
         waiter,
+        simple,
         onLost,
         log,
       ),
@@ -191,6 +234,7 @@ function bindEpoll(host: string, request: MemoryServerRequest, log: LogSink): Li
 function startWorker(
   start: WorkerStart,
   waiter: GuardWaiter,
+  simple: SimpleCalls,
   onLost: (reason: string) => void,
   log: LogSink,
 ): Running {
@@ -198,7 +242,10 @@ function startWorker(
   const mailbox = new Mailbox(start.mailbox);
   const bell = new Eventfd(start.eventfd);
   const ended = Promise.withResolvers<void>();
+  const exchanges: ExchangeBytes[] = [];
+  let isStopping = false;
   const send = (letter: number): void => {
+    if (isStopping) return; // a call that ends now is nobody's any more
     invariant(mailbox.put(letter), "a mailbox has room for every connection's letter");
     bell.signal();
   };
@@ -208,6 +255,16 @@ function startWorker(
         return log(data.level, data.message);
       case "take":
         return waiter.take(data.guards, () => send(data.ticket));
+      case "call": {
+        if (data.memory) exchanges.push(new Uint8Array(data.memory));
+        const bytes = exchanges[data.number];
+        invariant(bytes !== undefined, "an exchange comes with its memory the first time");
+        return void simple.call(data.caller, data.uid, bytes).then(() => send(data.ticket));
+      }
+      case "ended":
+        return simple.ended(data.caller);
+      case "adopted":
+        return simple.adopted(data.config);
       case "lost":
         return onLost("its semaphore set was removed (ipcrm -s or -S)");
       case "failed":
@@ -228,6 +285,7 @@ function startWorker(
   return {
     async stop(): Promise<void> {
       send(STOP);
+      isStopping = true;
       await ended.promise;
       worker.terminate();
       closeFd(start.listener);
@@ -237,17 +295,25 @@ function startWorker(
 }
 
 function bindDeno(host: string, request: MemoryServerRequest, log: LogSink): Listening {
-  const listener = listenDeno(host, request.port);
+  const listener = listenDeno(host, request.port, request.tls);
   return {
     kind: "deno",
     host,
     port: listener.addr.port,
-    serve(region, waiter, onLost): Running {
+    serve(region, waiter, simple, onLost): Running {
       const service = new MemoryService(region, {
         takeInBackground: (plan, taken) => waiter.take(plan.indices.slice(0, plan.count), taken),
+        callSimple: (caller, uid, exchange, done) => void simple.call(caller, uid, exchange.bytes).then(done),
+        endSimple: (caller) => simple.ended(caller),
+        adopted: (config) => simple.adopted(config),
         log,
         lost: () => onLost("its semaphore set was removed (ipcrm -s or -S)"),
-      }, { transport: "deno", holdMs: request.holdMs });
+      }, {
+        door: request.door ?? defaultDoor(),
+        isStandalone: simple.isStandalone,
+        transport: "deno",
+        holdMs: request.holdMs,
+      });
       return new DenoTransport(listener, region.memory.bytes, service, { log }, { stallMsMax: request.stallMsMax });
     },
     abandon: () => listener.close(),

@@ -6,7 +6,9 @@
  *     until the kernel has given the guards to a thread that waits for them. Nobody else waits.
  *   - A connection that carries no epoch waits after a cut until every server has made it: what it was answered here could
  *     else reach a server before its cut. Whether it has to is decided under the guards.
+ *   - Nobody reads or writes by offset what belongs to somebody's segment without that segment's rights: segment_owners.ts.
  *   - No guard is held across a wait for a socket: what a peer does not take at once is copied.
+ *   - Nobody is served before the door has let him in: see common/door.ts.
  *   - What a request does to the region is in request_server.ts; what is not about its bytes in control_server.ts.
  */
 import { invariant } from "../../base/assert.ts";
@@ -18,13 +20,18 @@ import type { Link, Service } from "../../net/transport.ts";
 import { isClassicStart } from "../../wire/classic.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC } from "../../wire/messages.ts";
+import { SIMPLE_START } from "../../wire/simple.ts";
+import { Door } from "../common/door.ts";
+import type { Dialect, Visit } from "../common/door.ts";
+import { startsNative } from "../common/native_hello.ts";
 import { ControlServer } from "./control_server.ts";
 import { Conversation } from "./conversation.ts";
 import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
 import { MemoryRequest, Operation, Parsed, RequestParser } from "./memory_requests.ts";
-import { startsNative } from "../common/native_hello.ts";
 import { INLINE_SIZE_MAX, RequestServer } from "./request_server.ts";
+import { NOT_TOLD } from "./segment_owners.ts";
 import { ServedGuards } from "./served_guards.ts";
+import { SimpleDialect } from "./simple_dialect.ts";
 import { WaitingRoom } from "./waiting_room.ts";
 
 /** Requests served under one take. */
@@ -41,6 +48,7 @@ export class MemoryService implements Service {
   readonly #region: Region;
   readonly #guards: ServedGuards;
   readonly #waiting: WaitingRoom;
+  readonly #simple: SimpleDialect;
   readonly #options: MemoryServiceOptions;
   readonly #parser = new RequestParser();
   readonly #requests = Array.from({ length: BATCH_COUNT_MAX }, () => new MemoryRequest());
@@ -48,6 +56,7 @@ export class MemoryService implements Service {
   readonly #single: GuardPlan;
   readonly #server: RequestServer;
   readonly #control: ControlServer;
+  readonly #door: Door;
   #connectionCount = 0;
   /** Only there so that what is fetched ahead is not optimised away. */
   #fetched = 0;
@@ -56,19 +65,19 @@ export class MemoryService implements Service {
   constructor(region: Region, host: MemoryHost, options: MemoryServiceOptions) {
     this.#region = region;
     this.#options = options;
+    this.#door = new Door(options.door, "server", (level, message) => host.log(level, message));
     this.#guards = new ServedGuards(region, host);
     this.#waiting = new WaitingRoom(region, this.#guards, host, options);
+    this.#simple = new SimpleDialect(host, this.#waiting);
     this.#plan = region.guards.plan();
     this.#single = region.guards.plan();
-    this.#server = new RequestServer(region);
-    // whoever attaches would pass by the hold of the lecture hall
-    const about = { transport: options.transport, isAttachable: options.holdMs === 0 };
-    this.#control = new ControlServer(region, about, () => ({
+    this.#server = new RequestServer(region, options.isStandalone);
+    this.#control = new ControlServer(region, host, options, () => ({
       connectionCount: this.#connectionCount,
       operationCount: this.#server.operationCount,
       byteCount: this.#server.byteCount,
       waitCount: this.#waiting.parkedCount,
-    }));
+    }), (told) => this.#server.tellOwners(told));
     region.onSuspect = (block) => {
       host.log(
         "warn",
@@ -80,16 +89,18 @@ export class MemoryService implements Service {
   /** See {@linkcode Service}. */
   opened(link: Link): void {
     this.#connectionCount++;
-    link.state = new Conversation();
+    link.state = new Conversation(this.#door.opened(link));
   }
 
   /** See {@linkcode Service}. */
   closed(link: Link): void {
     const talk = link.state as Conversation;
     this.#connectionCount--;
+    if (talk.visit) this.#door.closed(talk.visit);
     this.#server.watch.forget(link);
     this.#waiting.leave(link, talk);
     if (talk.session) this.#control.end(talk.session, link);
+    if (talk.simple) this.#simple.closed(talk.simple);
   }
 
   /** See {@linkcode Service}. */
@@ -102,8 +113,12 @@ export class MemoryService implements Service {
   ): number {
     const talk = link.state as Conversation;
     if (this.#guards.isLost) return size;
-    let at = talk.dialect === "unknown" ? this.#recognise(talk, bytes, start, size) : start;
-    if (talk.dialect === "unknown") return at;
+    let at = start;
+    if (talk.visit) {
+      at = this.#enter(link, talk, talk.visit, bytes, view, start, size);
+      if (talk.visit) return at;
+    }
+    if (talk.simple) return this.#simple.received(link, talk, talk.simple, bytes, view, at, size);
     while (at < size && !link.isBlocked && (talk.standing === "ready" || talk.standing === "granted")) {
       const next = talk.standing === "granted"
         ? this.#serveGranted(link, talk, bytes, view, at, size)
@@ -114,14 +129,35 @@ export class MemoryService implements Service {
     return at;
   }
 
-  #recognise(talk: Conversation, bytes: Uint8Array<ArrayBuffer>, start: number, size: number): number {
-    if (isClassicStart(bytes[start] as number)) {
-      talk.dialect = "classic";
-      return start;
+  /** Has the door look at one that is not let in yet. Once it is, its visit is over. */
+  #enter(
+    link: Link,
+    talk: Conversation,
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    size: number,
+  ): number {
+    let at = start;
+    if (!visit.dialect) {
+      visit.dialect = dialectOf(bytes.subarray(start, size));
+      this.#door.begun(visit);
+      if (!visit.dialect) return start;
+      if (visit.dialect === "native") at += MAGIC.length;
     }
-    if (!startsNative(bytes.subarray(start, size))) return start;
-    talk.dialect = "native";
-    return start + MAGIC.length;
+    if (visit.dialect === "native") at = this.#door.enterNative(visit, bytes, view, at, size);
+    else this.#door.enterUnproved(visit, visit.dialect);
+    const { guest } = visit;
+    if (!guest) return visit.isOver ? size : at;
+    talk.visit = undefined;
+    talk.dialect = visit.dialect;
+    talk.uid = guest.uid;
+    talk.uidBy = guest.by;
+    talk.isPrivileged = guest.by !== "nobody" && (guest.uid === 0 || guest.uid === this.#options.door.ownUid);
+    if (visit.dialect === "simple") talk.simple = this.#simple.begin();
+    if (visit.hello) talk.session = this.#control.serveHello(link, visit.hello, visit.version);
+    return at;
   }
 
   /**
@@ -159,7 +195,7 @@ export class MemoryService implements Service {
       const request = this.#requests[count] as MemoryRequest;
       const talk = inbox.at(from).link.state as Conversation;
       if (this.#parseNext(talk, inbox.bytes, inbox.view, at, end, request) !== Parsed.request) break;
-      if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(request)) break;
+      if (request.size > INLINE_SIZE_MAX || this.#server.refusalOf(talk, request)) break;
       this.#region.planRange(this.#plan, request.offset, request.size);
       request.from = from;
       at = request.end;
@@ -222,11 +258,14 @@ export class MemoryService implements Service {
         else if (count === 0) return this.#serveOther(link, talk, parsed, size);
         break;
       }
-      if (talk.dialect === "native" && !talk.session) throw new ProtocolError("a request before hello");
       at = request.end;
-      const refusal = this.#server.refusalOf(request);
+      const refusal = this.#server.refusalOf(talk, request);
       if (refusal) {
         if (count > 0) break; // after those before it: it comes again
+        if (refusal === NOT_TOLD && this.#server.owners.isAwaited) {
+          this.#waiting.awaitOwners(link, talk);
+          return start;
+        }
         this.#server.refuse(link, request, refusal);
         return at;
       }
@@ -341,9 +380,12 @@ export class MemoryService implements Service {
       this.#waiting.awaitRelease(link, talk, talk.planOf(this.#region));
       return at;
     }
-    this.#server.serve(link, talk.session, request, bytes, view);
+    // whose the bytes are may have changed while their guards were waited for
+    const refusal = this.#server.owners.refusalOf(talk, request.operation, request.offset, request.size);
+    if (!refusal) this.#server.serve(link, talk.session, request, bytes, view);
     this.#guards.give(talk.planOf(this.#region));
     talk.standing = "ready";
+    if (refusal) this.#server.refuse(link, request, refusal);
     link.flush();
     this.#server.watch.compare();
     return request.end;
@@ -373,21 +415,16 @@ export class MemoryService implements Service {
     }
     const header = this.#parser.header as Header;
     const end = this.#parser.end;
-    if (header.name === "hello") {
-      if (talk.session) throw new ProtocolError("a second hello");
-      talk.session = this.#control.serveHello(link, header);
-    } else if (!talk.session) throw new ProtocolError(`${header.name} before hello`);
-    else {
-      // a question touches no bytes: it spreads the epoch, and is answered whatever it carries
-      if (header.name !== "join") this.#region.meet(header.incarnation, header.epoch);
-      this.#control.serve(link, header);
-    }
+    if (header.name === "hello") throw new ProtocolError("a second hello");
+    // a question touches no bytes: it spreads the epoch, and is answered whatever it carries
+    if (header.name !== "join") this.#region.meet(header.incarnation, header.epoch);
+    this.#control.serve(link, talk, header);
     return end;
   }
 
   /** See {@linkcode Service}. */
   nextTickMs(): number {
-    return Math.min(this.#server.watch.nextMs(), this.#waiting.nextTickMs());
+    return Math.min(this.#server.watch.nextMs(), this.#waiting.nextTickMs(), this.#door.nextTickMs());
   }
 
   /** See {@linkcode Service}. */
@@ -395,5 +432,13 @@ export class MemoryService implements Service {
     this.#region.forgetShadow();
     this.#server.watch.compare();
     this.#waiting.tick();
+    this.#door.tick();
   }
+}
+
+/** What the first bytes begin; undefined while it may become the native dialect. @throws ProtocolError for none. */
+function dialectOf(bytes: Uint8Array): Dialect | undefined {
+  if (bytes[0] === SIMPLE_START) return "simple";
+  if (isClassicStart(bytes[0] as number)) return "classic";
+  return startsNative(bytes) ? "native" : undefined;
 }

@@ -1,7 +1,9 @@
 /**
  * Carries out requests on a region whose guards are held, and answers them.
  *
- * A reply's epoch is loaded under the guards, so no byte of a later epoch can be in it.
+ *   - A reply's epoch is loaded under the guards, so no byte of a later epoch can be in it.
+ *   - Whether somebody may do what he asks is looked at when his request comes, and again when he had to wait for it; who
+ *     waits for a change is told when he may not see it any more.
  */
 import { ProtocolError } from "../../base/errors.ts";
 import type { Region } from "../../memory/region.ts";
@@ -10,11 +12,13 @@ import type { Link } from "../../net/transport.ts";
 import { OPERATION_SIZE_MAX } from "../../wire/messages.ts";
 import type { Fields } from "../../wire/messages.ts";
 import { putReadReply, putWriteReply, REPLY_SIZE } from "../../wire/templates.ts";
-import { ChangeWatch, isEqual, WATCHERS_MAX } from "./change_watch.ts";
-import { Operation } from "./memory_requests.ts";
-import type { MemoryRequest } from "./memory_requests.ts";
 import { makeRoom, putReply, refusalOfEpoch } from "../common/native_reply.ts";
 import type { Session } from "../common/sessions.ts";
+import { ChangeWatch, isEqual, WATCHERS_MAX } from "./change_watch.ts";
+import type { Conversation } from "./conversation.ts";
+import { Operation } from "./memory_requests.ts";
+import type { MemoryRequest } from "./memory_requests.ts";
+import { SegmentOwners } from "./segment_owners.ts";
 
 /** Reads up to this size are copied into the output; larger ones go from the region to the socket. */
 export const INLINE_SIZE_MAX = 16 * 1024;
@@ -27,11 +31,14 @@ export class RequestServer {
   byteCount = 0;
   /** Who waits for a change. */
   readonly watch: ChangeWatch;
+  /** Who may touch what. */
+  readonly owners: SegmentOwners;
   readonly #region: Region;
 
-  /** @param region mapped by this process. */
-  constructor(region: Region) {
+  /** @param region mapped by this process. @param isStandalone see {@linkcode SegmentOwners}. */
+  constructor(region: Region, isStandalone: boolean) {
     this.#region = region;
+    this.owners = new SegmentOwners(region, isStandalone);
     this.watch = new ChangeWatch(region, (link, id, bytes) => {
       putReply(link, region, id, "readReply", {}, bytes);
       link.flush();
@@ -39,10 +46,10 @@ export class RequestServer {
   }
 
   /**
-   * Why a request cannot be served whatever the guards; undefined when it can. An epoch that is next has been moved to by
-   * then: before the request is served, as the cut demands.
+   * Why a request of `talk` cannot be served whatever the guards; undefined when it can. An epoch that is next has been
+   * moved to by then: before the request is served, as the cut demands.
    */
-  refusalOf(request: MemoryRequest): Fields<"error"> | undefined {
+  refusalOf(talk: Conversation, request: MemoryRequest): Fields<"error"> | undefined {
     const { operation, offset, size, incarnation, epoch } = request;
     if (incarnation !== 0 && (incarnation !== this.#region.incarnationHeld || epoch > this.#region.epochHeld)) {
       const stale = refusalOfEpoch(this.#region, incarnation, epoch);
@@ -56,9 +63,26 @@ export class RequestServer {
     if (isAtomic && ((size !== 4 && size !== 8) || offset % size !== 0)) {
       return { code: "EINVAL", message: `a word of ${size} bytes at ${offset}: 4 or 8, at a multiple of it` };
     }
+    if (!talk.isPrivileged) {
+      const forbidden = this.owners.refusalOf(talk, operation, offset, size);
+      if (forbidden) return forbidden;
+    }
     if (operation !== Operation.wait) return undefined;
     if (size === 0) return { code: "EINVAL", message: "nothing to compare" };
     return this.watch.size >= WATCHERS_MAX ? { code: "EAGAIN", message: "too many wait already" } : undefined;
+  }
+
+  /** Takes note of what the config server tells of owners. @returns why it does not. */
+  tellOwners(told: Fields<"owners">): Fields<"error"> | undefined {
+    const refusal = this.owners.tell(told);
+    this.watch.dismiss((link, id, offset, size) => {
+      const forbidden = this.owners.refusalOf(link.state as Conversation, Operation.wait, offset, size);
+      return forbidden && ((): void => {
+        putReply(link, this.#region, id, "error", forbidden);
+        link.flush();
+      });
+    });
+    return refusal;
   }
 
   /** Answers a request that is refused. @throws ProtocolError in the classic dialect, which has no errors. */

@@ -4,6 +4,8 @@
  *   - A request whose guards are taken is tried again for TRY_MS_MAX, then *parked*: the kernel gives the guards to a thread
  *     that waits for them.
  *   - In a lecture hall every request keeps its guards for a while before it is served.
+ *   - A server that took its region over does not know yet whose bytes are whose: who needs to know waits for the config
+ *     server to tell.
  *   - After a cut a connection that carries no epoch waits until every server has made it, RELEASE_MS_MAX at most.
  */
 import { nowMs } from "../../base/clock.ts";
@@ -11,6 +13,7 @@ import type { GuardPlan } from "../../memory/guards.ts";
 import type { Region } from "../../memory/region.ts";
 import type { Link } from "../../net/transport.ts";
 import { yieldProcessor } from "../../sys/host.ts";
+import type { LogSink } from "../common/log_sink.ts";
 import type { Conversation, Standing } from "./conversation.ts";
 import type { MemoryHost, MemoryServiceOptions } from "./memory_host.ts";
 import type { ServedGuards } from "./served_guards.ts";
@@ -21,11 +24,21 @@ import type { ServedGuards } from "./served_guards.ts";
  */
 const TRY_MS_MAX = 0.5;
 /** How long a connection that carries no epoch is held after a cut. */
-const RELEASE_MS_MAX = 1_000;
+export const RELEASE_MS_MAX = 1_000;
 /** How often it is looked at whether every server has made it. */
-const RELEASE_RETRY_MS = 2;
+export const RELEASE_RETRY_MS = 2;
+/** How often it is looked at whether owners have been told. */
+const TOLD_RETRY_MS = 5;
 /** How often a read that finds no room for its reply is tried again. */
 const ROOM_RETRY_MS = 10;
+
+/** A hold has to be broken: gives up the checkpoint whose cut has not been made everywhere, if there is one. */
+export function voidUnreleased(region: Region, log: LogSink): void {
+  if (!region.isCutUnreleased) return;
+  const epoch = region.epochHeld;
+  log("warn", `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`);
+  region.voidEpoch(epoch);
+}
 
 /** See the head of this file. */
 export class WaitingRoom {
@@ -86,6 +99,11 @@ export class WaitingRoom {
     this.#delay(link, talk, "retrying", ROOM_RETRY_MS);
   }
 
+  /** Nobody has told yet whose the bytes it asks for are; it is tried again in a moment. */
+  awaitOwners(link: Link, talk: Conversation): void {
+    this.#delay(link, talk, "retrying", TOLD_RETRY_MS);
+  }
+
   /** Whether it has to wait because a cut has been made here and maybe not elsewhere. To be asked under its guards. */
   mustAwaitRelease(talk: Conversation): boolean {
     return this.#region.isCutUnreleased && talk.dialect === "classic";
@@ -99,12 +117,8 @@ export class WaitingRoom {
     if (talk.heldEpoch !== epoch) {
       talk.heldEpoch = epoch;
       talk.heldSinceMs = now;
-    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX && this.#region.isCutUnreleased) {
-      this.#host.log(
-        "warn",
-        `checkpoint ${epoch} is void: its cut was not made everywhere within ${RELEASE_MS_MAX} ms`,
-      );
-      this.#region.voidEpoch(epoch);
+    } else if (now - talk.heldSinceMs >= RELEASE_MS_MAX) {
+      voidUnreleased(this.#region, (level, message) => this.#host.log(level, message));
     }
     this.#delay(link, talk, "retrying", RELEASE_RETRY_MS);
   }

@@ -5,12 +5,14 @@
  *   - The epoll transport serves it where FFI sockets are to be had, with its state in the same thread; else Deno's does.
  *   - What ends its transport (a state that cannot be written any more) ends it: `lost` resolves.
  */
-import { SystemError } from "../../base/errors.ts";
+import { SystemError, UsageError } from "../../base/errors.ts";
 import { DenoTransport } from "../../net/deno_transport.ts";
 import type { TransportOptions } from "../../net/transport.ts";
 import { Eventfd } from "../../sys/epoll.ts";
 import { closeFd, listen, localAddress, numericHost } from "../../sys/sockets.ts";
 import { listenDeno } from "../common/deno_listener.ts";
+import { defaultDoor, Door } from "../common/door.ts";
+import type { Listening } from "../common/listening.ts";
 import type { LogSink } from "../common/log_sink.ts";
 import { stateDirectory } from "../common/state_directory.ts";
 import { IN_MEMORY } from "../common/state_file.ts";
@@ -20,7 +22,7 @@ import { RegistryState } from "./registry_state.ts";
 import type { ThreadEvent, ThreadStart } from "./registry_thread.ts";
 
 /** What a registry is to be. */
-export interface RegistryRequest {
+export interface RegistryRequest extends Partial<Listening> {
   /** Where to listen. */
   readonly host: string;
   /** The port; 0 lets the kernel choose. */
@@ -83,6 +85,9 @@ export class RegistryServer {
   static async start(request: RegistryRequest, log: LogSink): Promise<RegistryServer> {
     const host = await numericHost(request.host);
     const isEpoll = request.transport === "epoll" || (request.transport === "auto" && Deno.build.os === "linux");
+    if (isEpoll && request.tls) {
+      throw new UsageError("TLS needs Deno's transport: add --transport deno, or leave --tls-cert and --tls-key out");
+    }
     return new RegistryServer(
       host,
       await (isEpoll ? serveByEpoll(host, request, log) : serveByDeno(host, request, log)),
@@ -107,7 +112,7 @@ async function serveByEpoll(host: string, request: RegistryRequest, log: LogSink
   const transport: TransportOptions = { stallMsMax: request.stallMsMax };
   const start: ThreadStart = {
     listener,
-    server: { host, port },
+    door: request.door ?? defaultDoor(),
     state: stateFile(request),
     eventfd: bell.fd,
     pid: Deno.pid,
@@ -165,13 +170,14 @@ async function serveByEpoll(host: string, request: RegistryRequest, log: LogSink
 }
 
 function serveByDeno(host: string, request: RegistryRequest, log: LogSink): Running {
-  const listener = listenDeno(host, request.port);
-  const { port } = listener.addr;
+  const listener = listenDeno(host, request.port, request.tls);
+  const { port } = listener.addr as Deno.NetAddr;
   let state: RegistryState | undefined;
   try {
     const opened = state = RegistryState.open(stateFile(request));
     const about = { pid: Deno.pid, transport: "deno" } as const;
-    const service = new RegistryService(opened, registryHost({ host, port }, log), about);
+    const door = new Door(request.door ?? defaultDoor(), "registry", log);
+    const service = new RegistryService(opened, registryHost(log), about, door);
     const transport = new DenoTransport(listener, new Uint8Array(0), service, { log }, request);
     return {
       transport: "deno",

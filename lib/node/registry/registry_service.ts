@@ -19,8 +19,10 @@ import type { EpochWord } from "../../wire/epoch.ts";
 import { decodeHeader, frameSizes, requirePayload } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
 import { MAGIC, PREFIX_SIZE } from "../../wire/messages.ts";
+import { ENTRY_MS_MAX } from "../common/door.ts";
+import type { Door, Guest, Visit } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import { acceptHello, startsNative } from "../common/native_hello.ts";
+import { startsNative } from "../common/native_hello.ts";
 import { Clients } from "./clients.ts";
 import type { Client, User } from "./clients.ts";
 import { isNameRequest, NameRequests } from "./name_requests.ts";
@@ -33,8 +35,8 @@ export const LAPSE_MS = SILENT_MS_MAX;
 
 /** What a service needs of the process it runs in; a simulator has another one. */
 export interface RegistryHost {
-  /** Who is at the other end of a connection. */
-  identify(link: Link): User;
+  /** Whom a guest's requests are made for. */
+  userOf(guest: Guest): User;
   /** Milliseconds of a clock that only goes forward. */
   nowMs(): number;
   /** Seconds since 1970. */
@@ -52,8 +54,10 @@ export interface RegistryAbout {
 }
 
 class Conversation {
-  isNative = false;
   client: Client | undefined;
+
+  /** @param visit until the door has let it in. */
+  constructor(public visit: Visit | undefined) {}
 }
 
 /** See the head of this file. */
@@ -61,6 +65,7 @@ export class RegistryService implements Service {
   readonly #store: RegistryStore;
   readonly #host: RegistryHost;
   readonly #about: RegistryAbout;
+  readonly #door: Door;
   readonly #names: NameTable;
   readonly #epoch: EpochWord;
   readonly #outbox: Outbox;
@@ -75,8 +80,9 @@ export class RegistryService implements Service {
   #isSettling = false;
   #isEnding = false;
 
-  /** Goes on from what `store` has. @throws CheckpointError where that is no registry's. */
-  constructor(store: RegistryStore, host: RegistryHost, about: RegistryAbout) {
+  /** Goes on from what `store` has. @param door who comes in. @throws CheckpointError where that is no registry's. */
+  constructor(store: RegistryStore, host: RegistryHost, about: RegistryAbout, door: Door) {
+    this.#door = door;
     this.#store = store;
     this.#host = host;
     this.#about = about;
@@ -113,12 +119,13 @@ export class RegistryService implements Service {
 
   /** See {@linkcode Service}. */
   opened(link: Link): void {
-    link.state = new Conversation();
+    link.state = new Conversation(this.#door.opened(link, ENTRY_MS_MAX));
   }
 
   /** See {@linkcode Service}. */
   closed(link: Link): void {
-    const { client } = link.state as Conversation;
+    const { client, visit } = link.state as Conversation;
+    if (visit) this.#door.closed(visit);
     if (!client || this.#isEnding || !this.#clients.end(client, link)) return;
     this.#endSession(client.session.token, client);
     this.#settle();
@@ -159,7 +166,7 @@ export class RegistryService implements Service {
   nextTickMs(): number {
     const now = this.#host.nowMs();
     const lapseMs = this.#isLapsing ? this.#startedMs + LAPSE_MS - now : Infinity;
-    return Math.max(0, Math.min(lapseMs, this.#nameRequests.waiting.nextMs(now)));
+    return Math.max(0, Math.min(lapseMs, this.#nameRequests.waiting.nextMs(now), this.#door.nextTickMs()));
   }
 
   /** See {@linkcode Service}. */
@@ -168,6 +175,7 @@ export class RegistryService implements Service {
     if (this.#isLapsing && now >= this.#startedMs + LAPSE_MS) this.#lapse();
     this.#nameRequests.waiting.expire(now);
     this.#settle();
+    this.#door.tick();
   }
 
   #lapse(): void {
@@ -195,10 +203,9 @@ export class RegistryService implements Service {
     part: { start: number; readonly end: number },
   ): void {
     const talk = link.state as Conversation;
-    if (!talk.isNative) {
-      if (!startsNative(bytes.subarray(part.start, part.end))) return;
-      talk.isNative = true;
-      part.start += MAGIC.length;
+    if (talk.visit) {
+      this.#enter(link, talk, talk.visit, bytes, view, part);
+      if (talk.visit) return;
     }
     while (part.end - part.start >= PREFIX_SIZE && !link.isBlocked) {
       const { headerSize, payloadSize } = frameSizes(view, part.start);
@@ -209,18 +216,42 @@ export class RegistryService implements Service {
       requirePayload(header.name, payloadSize);
       const end = payloadAt + payloadSize;
       if (end > part.end) return link.want(end - part.start);
-      this.#serve(link, talk, header, bytes.subarray(payloadAt, end));
+      this.#serve(talk, header, bytes.subarray(payloadAt, end));
       part.start = end; // only now: who breaks the protocol is met once more, and closed
       if (this.#outbox.size > OUTBOX_SIZE_MAX) this.#settle();
     }
   }
 
-  #serve(link: Link, talk: Conversation, header: Header, payload: Uint8Array<ArrayBuffer>): void {
+  /** Takes what one says who is not let in yet; the door answers him itself, at once. */
+  #enter(
+    link: Link,
+    talk: Conversation,
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView<ArrayBuffer>,
+    part: { start: number; readonly end: number },
+  ): void {
+    if (!visit.dialect) {
+      if (!startsNative(bytes.subarray(part.start, part.end))) return;
+      visit.dialect = "native";
+      this.#door.begun(visit);
+      part.start += MAGIC.length;
+    }
+    try {
+      part.start = this.#door.enterNative(visit, bytes, view, part.start, part.end);
+    } finally {
+      link.endReplies();
+    }
+    if (!visit.guest || !visit.hello) return;
+    talk.visit = undefined;
+    this.#welcome(link, talk, visit.guest, visit.hello, visit.version);
+  }
+
+  #serve(talk: Conversation, header: Header, payload: Uint8Array<ArrayBuffer>): void {
     this.#requestCount++;
     meetEpoch(this.#epoch, header.incarnation, header.epoch);
-    if (header.name === "hello") return this.#welcome(link, talk, header);
     const { client } = talk;
-    if (!client) throw new ProtocolError(`${header.name} before hello`);
+    if (header.name === "hello" || !client) throw new ProtocolError("a second hello");
     client.incarnation = header.incarnation;
     client.session.isRemembered = true;
     const answered = client.session.answered(header.id);
@@ -233,20 +264,26 @@ export class RegistryService implements Service {
     }
   }
 
-  #welcome(link: Link, talk: Conversation, { id, incarnation, fields }: Header & { readonly name: "hello" }): void {
-    if (talk.client) throw new ProtocolError("a second hello");
+  #welcome(
+    link: Link,
+    talk: Conversation,
+    guest: Guest,
+    hello: Header & { readonly name: "hello" },
+    version: number,
+  ): void {
     this.#settle(); // a session that moves here leaves its answers behind: none may come before the welcome
-    const version = acceptHello(fields);
-    const { client, left } = this.#clients.greet(fields.token.toHex(), link, this.#host.identify(link));
+    const { id, incarnation, epoch, fields } = hello;
+    meetEpoch(this.#epoch, incarnation, epoch);
+    const { client, left } = this.#clients.greet(fields.token.toHex(), link, this.#host.userOf(guest));
     client.incarnation = incarnation;
     talk.client = client;
-    this.#outbox.say(link, MAGIC);
     this.#outbox.reply(client, id, "welcome", {
       version,
       role: "registry",
       token: Uint8Array.fromHex(client.session.token),
       // one taken up from an earlier life keeps what it had, but its answers are not known
       resumed: left !== undefined && client.session.isRemembered,
+      cookie: "",
     });
     left?.close();
   }

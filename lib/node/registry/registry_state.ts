@@ -60,7 +60,7 @@ export class RegistryState implements RegistryStore {
 
   /** Opens `file`, or makes it. @throws SystemError as {@linkcode StateFile.open}. */
   static open(file: string): RegistryState {
-    return new RegistryState(StateFile.open(file, SCHEMA, "registry"));
+    return new RegistryState(StateFile.open(file, SCHEMA));
   }
 
   /** See {@linkcode RegistryStore}. */

@@ -8,7 +8,8 @@ import { DsmError } from "../../base/errors.ts";
 import { EpollTransport } from "../../net/epoll_transport.ts";
 import type { TransportOptions } from "../../net/transport.ts";
 import { Eventfd } from "../../sys/epoll.ts";
-import type { End } from "../common/peer_uid.ts";
+import { Door } from "../common/door.ts";
+import type { DoorSettings } from "../common/door.ts";
 import { registryHost } from "./registry_host.ts";
 import { RegistryService } from "./registry_service.ts";
 import { RegistryState } from "./registry_state.ts";
@@ -17,8 +18,8 @@ import { RegistryState } from "./registry_state.ts";
 export interface ThreadStart {
   /** A listening descriptor. */
   readonly listener: number;
-  /** Where that listens. */
-  readonly server: End;
+  /** Who comes in. */
+  readonly door: DoorSettings;
   /** The file of the state. */
   readonly state: string;
   /** Signalled when it is to end. */
@@ -43,12 +44,17 @@ const self = globalThis as unknown as {
   close(): void;
 };
 
-function serve({ listener, server, state: file, eventfd, pid, transport: options }: ThreadStart): void {
+function serve({ listener, door, state: file, eventfd, pid, transport: options }: ThreadStart): void {
   const log = (level: "debug" | "info" | "warn" | "error", message: string): void =>
     self.postMessage({ kind: "log", level, message });
   const state = RegistryState.open(file);
   try {
-    const service = new RegistryService(state, registryHost(server, log), { pid, transport: "epoll" });
+    const service = new RegistryService(
+      state,
+      registryHost(log),
+      { pid, transport: "epoll" },
+      new Door(door, "registry", log),
+    );
     const transport = new EpollTransport(listener, undefined, service, { log }, options);
     const bell = new Eventfd(eventfd);
     transport.watch(eventfd, () => {

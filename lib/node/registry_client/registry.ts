@@ -13,6 +13,7 @@ import type { RequestOptions } from "../../net/request.ts";
 import type { BindOptions, NameEvent } from "../../registry/names.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Cell } from "../../wire/messages.ts";
+import { readCredentials } from "../common/credentials.ts";
 import { Queues } from "../queues/queues.ts";
 import { Lease } from "./lease.ts";
 import { RegistryChannel, WAIT_MS_MAX } from "./registry_channel.ts";
@@ -25,6 +26,10 @@ export const DEFAULT_REGISTRY = "127.0.0.1:9750";
 export interface RegistryOptions {
   /** The registry, `host:port`. Default: DSM_REGISTRY, else 127.0.0.1:9750. */
   readonly registry?: string;
+  /** The file of the secret to prove to a registry beyond this host. Default: DSM_SECRET_FILE, else none. */
+  readonly secret?: string | undefined;
+  /** The file of the certificates (PEM) that the registry's must come from: with TLS. Default: DSM_TLS_CA, else none. */
+  readonly tlsCa?: string | undefined;
   /** How long each request may take, in ms, unless it says itself. Default: 10,000. */
   readonly timeoutMs?: number;
 }
@@ -88,7 +93,11 @@ export class Registry implements AsyncDisposable {
   /** Connects when it is first asked. @param epoch of this process in its cluster; one of its own where there is none. */
   constructor(options: RegistryOptions = {}, epoch: EpochWord = { incarnation: 0, epoch: 0 }) {
     const endpoint = parseEndpoint(options.registry ?? Deno.env.get("DSM_REGISTRY") ?? DEFAULT_REGISTRY);
-    this.#channel = new RegistryChannel(endpoint, epoch, options.timeoutMs);
+    const credentials = readCredentials({
+      secret: options.secret ?? Deno.env.get("DSM_SECRET_FILE"),
+      tlsCa: options.tlsCa ?? Deno.env.get("DSM_TLS_CA"),
+    });
+    this.#channel = new RegistryChannel(endpoint, epoch, credentials, options.timeoutMs);
     this.#queueCalls = new RegistryQueues(this.#channel);
     this.queues = new Queues(this.#queueCalls);
     this.#channel.onSessionLost = () => this.#loseAll();

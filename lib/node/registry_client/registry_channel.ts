@@ -10,6 +10,7 @@ import { Deadline, pause } from "../../base/clock.ts";
 import { DsmError, PeerLostError, SystemError, TimeoutError } from "../../base/errors.ts";
 import type { Endpoint } from "../../base/units.ts";
 import { Channel, TIMEOUT_MS } from "../../net/channel.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { ChannelRequestOptions, Reply, RequestOptions } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
@@ -42,9 +43,14 @@ export class RegistryChannel {
   #session = "";
   #pinging: Promise<void> | undefined;
 
-  /** @param timeoutMs how long a request may take unless it says itself. */
-  constructor({ host, port }: Endpoint, epoch: EpochWord, timeoutMs: number = TIMEOUT_MS) {
-    this.#channel = new Channel(host, port, epoch);
+  /** @param credentials for a registry that wants any. @param timeoutMs how long a request may take unless it says itself. */
+  constructor(
+    { host, port }: Endpoint,
+    epoch: EpochWord,
+    credentials: Credentials,
+    timeoutMs: number = TIMEOUT_MS,
+  ) {
+    this.#channel = new Channel(host, port, epoch, credentials);
     this.#timeoutMs = timeoutMs;
     this.#channel.onConnected = () => this.#connected();
     this.#channel.onDropped = () => this.#dropped();

@@ -1,7 +1,8 @@
 /** One link of every chain that takes its path there: `chain_link.ts CONFIG LINK PATH HOST:PORT…`. See support/chains.ts. */
 import { connect } from "../../../mod.ts";
-import { CHAIN_COUNT, counterAt, pathOf, RANGE_SIZE, rangeAt, REGION_SIZE } from "../../support/chains.ts";
+import { CHAIN_COUNT, counterAt, pathOf, RANGE_SIZE, rangeAt, REGION_SIZE, SPACE_KEY } from "../../support/chains.ts";
 import type { Path } from "../../support/chains.ts";
+import { SimpleClient } from "../../support/simple_client.ts";
 
 /** The bytes of the servers, reached on one path. */
 interface Memory {
@@ -50,9 +51,29 @@ async function classic(servers: readonly string[]): Promise<Memory> {
   };
 }
 
+/**
+ * The space as one segment, which was made before any link began. What is read comes through the server it lies on, what is
+ * written goes through another one: so what the reader has learnt reaches the writer through this process only.
+ */
+async function simple(servers: readonly string[]): Promise<Memory> {
+  const clients = await Promise.all(servers.map((server) => SimpleClient.connect(Number(server.split(":")[1]))));
+  const client = (server: number): SimpleClient => clients[server % clients.length] as SimpleClient;
+  const id = await client(0).create(SPACE_KEY, 0, 0);
+  await Promise.all(clients.map((each) => each.attach(id)));
+  return {
+    read: (server, offset, size) => client(server).read(id, server * REGION_SIZE + offset, size),
+    write: (server, offset, bytes) => client(server + 1).write(id, server * REGION_SIZE + offset, bytes),
+  };
+}
+
+function memoryOf(path: string, config: string, servers: readonly string[]): Promise<Memory> {
+  if (path === "classic") return classic(servers);
+  return path === "simple" ? simple(servers) : native(config, path === "attached");
+}
+
 const [config = "", linkText = "", path = "", ...servers] = Deno.args;
 const link = Number(linkText);
-const memory = path === "classic" ? await classic(servers) : await native(config, path === "attached");
+const memory = await memoryOf(path, config, servers);
 const chains = Array.from({ length: CHAIN_COUNT }, (_, chain) => chain).filter((chain) => pathOf(chain, link) === path);
 const counters = new Uint32Array(CHAIN_COUNT);
 const word = new Uint8Array(4);

@@ -3,12 +3,14 @@
  * `master.ts CONFIG DIRECTORY PHASE`. It prints `at PHASE` and goes no further.
  */
 import { parseEndpoint } from "../../../lib/base/units.ts";
+import { NO_CREDENTIALS } from "../../../lib/net/credentials.ts";
 import { GlobalLogger } from "../../../lib/node/logger/global_logger.ts";
 
 const [config = "", directory = "", last = ""] = Deno.args;
 const master = new GlobalLogger(
   {
     config: parseEndpoint(config),
+    credentials: NO_CREDENTIALS,
     directory,
     periodMs: 1_000_000,
     cutDelayMsMax: 0,

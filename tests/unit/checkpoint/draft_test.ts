@@ -1,6 +1,6 @@
 /** Writing checkpoints: complete or absent, and never at the cost of an older one. */
 import { Buffer } from "node:buffer";
-import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { CheckpointError, InvariantError, SystemError } from "../../../lib/base/errors.ts";
 import { Draft } from "../../../lib/checkpoint/draft.ts";
 import { startOf } from "../../../lib/sys/processes.ts";
@@ -101,17 +101,24 @@ seededTest("an image that did not change is the same file, and copied images kee
   assertEquals(await verify(second.path), []);
 });
 
-seededTest("many writes at once, in any order, end up where they belong", async (random) => {
+seededTest("writes that nobody waits for, of any size, end up where they belong", async (random) => {
   await using dir = new TempDir();
-  const memory = random.bytes(2 * MIB + 10);
+  const memory = random.bytes(3 * MIB + 10);
   const request = requestOf({ epoch: 1, memories: [memory] });
   await using draft = await Draft.begin(dir.path, request);
   await draft.startImage(0, false);
-  const offsets = Array.from({ length: Math.ceil(memory.length / 10_000) }, (_, index) => index * 10_000);
-  offsets.sort(() => random.below(3) - 1);
-  await Promise.all(offsets.map((offset) => draft.write(0, offset, memory.subarray(offset, offset + 10_000))));
+  const writes: Promise<void>[] = [];
+  for (let offset = 0; offset < memory.length;) {
+    const size = Math.min(memory.length - offset, random.below(random.isOneIn(4) ? 2 * MIB : 10_000));
+    writes.push(draft.write(0, offset, memory.subarray(offset, offset + size)));
+    offset += size;
+  }
+  assertThrows(() => draft.write(0, 0, memory.subarray(0, 1)), InvariantError, "ascending order");
+  await Promise.all(writes);
   await setChecksums(draft, 0, memory);
-  assertEquals(await verify((await draft.complete(request.servers)).path), []);
+  const { path } = await draft.complete(request.servers);
+  assertEquals(await verify(path), []);
+  assertEquals(await Deno.readFile(`${path}/server-0.img`), memory);
 });
 
 Deno.test("what is still being written when it is completed is in it", async () => {

@@ -46,6 +46,8 @@ Deno.test("parse: defaults where nothing is given", async () => {
   assertEquals(shared, {
     config: { host: "127.0.0.1", port: 9740 },
     registry: { host: "127.0.0.1", port: 9750 },
+    secret: undefined,
+    tlsCa: undefined,
     json: false,
     debug: false,
     logLevel: "info",

@@ -1,7 +1,7 @@
 /** Ids of segments. That they are Linux's is for the differential test; here is what follows from it. */
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { InvariantError } from "../../../lib/base/errors.ts";
-import { ID_MAX, INDEX_COUNT, ObjectIds, SEQUENCE_COUNT } from "../../../lib/ipc/common/object_ids.ts";
+import { ID_MAX, INDEX_COUNT, laterCircle, ObjectIds, SEQUENCE_COUNT } from "../../../lib/ipc/common/object_ids.ts";
 
 Deno.test("ids: indexes go in a circle of 64, and each round has a sequence number of its own", () => {
   const ids = new ObjectIds();
@@ -60,4 +60,22 @@ Deno.test("ids: what is claimed is passed over, and what is not in use cannot be
   assertEquals(ids.at(5), 2 * INDEX_COUNT + 5);
   assertEquals(ids.at(7 * INDEX_COUNT + 5), 2 * INDEX_COUNT + 5);
   assertThrows(() => ids.release(5), InvariantError);
+});
+
+Deno.test("ids: of two circles the later one is that of the higher round, then of the higher index", () => {
+  const early = { sequence: 0, lastIndex: -1 };
+  const late = { sequence: 0, lastIndex: 40 };
+  const next = { sequence: 1, lastIndex: 3 };
+  for (
+    const [a, b, later] of [[early, late, late], [late, next, next], [early, next, next], [late, late, late]] as const
+  ) {
+    assertEquals([laterCircle(a, b), laterCircle(b, a)], [later, later]);
+  }
+});
+
+Deno.test("ids: what can be claimed is an id whose index nobody has", () => {
+  const ids = new ObjectIds();
+  ids.claim(INDEX_COUNT + 5);
+  const asked = [5, INDEX_COUNT + 5, 6, ID_MAX, ID_MAX + 1, -1, 0.5];
+  assertEquals(asked.filter((id) => ids.isFree(id)), [6, ID_MAX]);
 });

@@ -3,8 +3,9 @@ import { assertEquals } from "@std/assert";
 import { SystemError } from "../../../lib/base/errors.ts";
 import { IPC_RMID, IPC_SET, IPC_STAT } from "../../../lib/ipc/common/flags.ts";
 import { SHM_EXEC, SHM_LOCK, SHM_RDONLY, SHM_STAT, SHM_STAT_ANY, SHM_UNLOCK } from "../../../lib/ipc/segments/flags.ts";
-import { mayAccess, mayControl } from "../../../lib/ipc/common/permissions.ts";
+import { mayAccess, mayControl, READ, WRITE } from "../../../lib/ipc/common/permissions.ts";
 import type { Principal } from "../../../lib/ipc/common/permissions.ts";
+import { RangeOwners } from "../../../lib/ipc/segments/range_owners.ts";
 import type { SegmentTable } from "../../../lib/ipc/segments/segment_table.ts";
 import { shmctl } from "../../../lib/ipc/segments/shmctl.ts";
 import { principal, tableOf } from "./segments/tables.ts";
@@ -51,9 +52,16 @@ const CALLS: readonly (readonly [string, number, (table: SegmentTable, who: Prin
   ["IPC_STAT", 4, (table, who, id) => shmctl(table, who, { id, command: IPC_STAT }, NOW)],
   ["SHM_STAT", 4, (table, who, id) => shmctl(table, who, { id, command: SHM_STAT }, NOW)],
   ["SHM_STAT_ANY", 0, (table, who, id) => shmctl(table, who, { id, command: SHM_STAT_ANY }, NOW)],
-  ["raw reading", 4, (table, who) => table.requireRawAccess(who, { base: 0, size: 1 }, "read")],
-  ["raw writing", 2, (table, who) => table.requireRawAccess(who, { base: 4095, size: 1 }, "write")],
+  ["raw reading", 4, (table, who) => requireRaw(table, who, 0, READ)],
+  ["raw writing", 2, (table, who) => requireRaw(table, who, 4095, WRITE)],
 ];
+
+/** What a memory server makes of the table when somebody asks for a byte. */
+function requireRaw(table: SegmentTable, who: Principal, address: number, wanted: number): void {
+  const owners = new RangeOwners();
+  table.ownedRanges.forEach((range) => owners.put(range));
+  if (owners.forbidding(who, address, 1, wanted)) throw new SystemError("raw", "EACCES", "forbidden");
+}
 
 /** Each call that is for owner and creator only. */
 const CONTROLS: readonly (readonly [string, number])[] = [

@@ -22,11 +22,15 @@ class Guest {
     return writeAll(this.stream, concat(...parts));
   }
   /** Takes the hello and answers it. */
-  async welcome(token: Uint8Array = new Uint8Array(TOKEN_SIZE).fill(7), resumed = false): Promise<Fields<"hello">> {
+  async welcome(
+    token: Uint8Array = new Uint8Array(TOKEN_SIZE).fill(7),
+    resumed = false,
+    cookie = "",
+  ): Promise<Fields<"hello">> {
     assertEquals(await this.reader.bytes(MAGIC.length), MAGIC);
     const { header } = await this.reader.frame();
     assertStrictEquals(header.name, "hello");
-    await this.send(MAGIC, frame("welcome", header.id, { version: 1, role: "server", token, resumed }));
+    await this.send(MAGIC, frame("welcome", header.id, { version: 1, role: "server", token, resumed, cookie }));
     return header.fields as Fields<"hello">;
   }
   /** The next `count` frames. */
@@ -363,6 +367,30 @@ Deno.test("channel: a server that does not answer is TimeoutError, with what is 
   assertEquals(outcomes.map((error) => (error as TimeoutError).outcome), ["no", "unknown", "unknown"]);
 });
 
+Deno.test("channel: what a new connection makes one ask comes before what waits", async () => {
+  const asked: string[][] = [];
+  await using server = new ScriptedServer(async (guest, index) => {
+    await guest.welcome();
+    const frames = await guest.frames(3);
+    asked.push(frames.map(({ header }) => header.name));
+    if (index === 0) return guest.stream.close();
+    const answers = [...frames, ...await guest.frames(1)].map(({ header }) => {
+      return header.name === "read"
+        ? frame("readReply", header.id, {}, new Uint8Array(1))
+        : frame("pong", header.id, {});
+    });
+    await guest.send(...answers);
+    await untilClosed(guest);
+  });
+  await using channel = channelTo(server.port);
+  const introductions: Promise<unknown>[] = [];
+  channel.onConnected = () => introductions.push(channel.request("ping", {}, true));
+  await Promise.all([channel.read(0, 1), channel.read(1, 1)]);
+  await Promise.all(introductions);
+  // over the second connection the first introduction is one of those that wait
+  assertEquals(asked, [["ping", "read", "read"], ["ping", "read", "read"]]);
+});
+
 Deno.test("channel: after a cut, what may be repeated is sent again, what may not is outcome unknown", async () => {
   await using server = new ScriptedServer(async (guest, index) => {
     const { token } = await guest.welcome(new Uint8Array(TOKEN_SIZE).fill(index + 1));
@@ -394,6 +422,32 @@ Deno.test("channel: after a cut, what may be repeated is sent again, what may no
   await write;
   assertEquals((await ping).header.name, "pong");
   assertEquals(server.connectionCount, 2);
+});
+
+Deno.test("channel: what is meant for other memory than the server came back with is EIDRM, and never reaches it", async () => {
+  const reached: string[] = [];
+  await using server = new ScriptedServer(async (guest, index) => {
+    await guest.welcome(undefined, false, index === 0 ? "old" : "new");
+    for (let count = index === 0 ? 3 : 2; count > 0; count--) {
+      const [{ header }] = await guest.frames(1) as [Came];
+      reached.push(`${index} ${header.name}`);
+      if (index > 0) await guest.send(frame("pong", header.id, {}));
+    }
+    if (index === 0) return close(guest.stream);
+    await untilClosed(guest);
+  });
+  await using channel = channelTo(server.port);
+  const memory = new Map([[channel.name, "old"], ["127.0.0.1:1", "another server's"]]);
+  const codeOf = (asked: Promise<unknown>): Promise<string> => asked.then(() => "ok", (error) => error.code);
+  const asked = [
+    codeOf(channel.write(0, new Uint8Array(1), { memory })),
+    codeOf(channel.request("fetchAdd", { offset: 0, width: 4, operand: 1n }, false, { memory })),
+    codeOf(channel.request("ping", {}, true)),
+  ];
+  assertEquals(await Promise.all(asked), ["EIDRM", "EIDRM", "ok"]);
+  assertEquals([channel.cookie, await codeOf(channel.read(0, 1, { memory }))], ["new", "EIDRM"]);
+  assertEquals(await codeOf(channel.request("ping", {}, true, { memory: new Map([[channel.name, "new"]]) })), "ok");
+  assertEquals(reached, ["0 write", "0 fetchAdd", "0 ping", "1 ping", "1 ping"]);
 });
 
 Deno.test("channel: in a resumed session a request that may not be repeated comes again with its id", async () => {
@@ -447,6 +501,18 @@ Deno.test("channel: a request waits for a server that comes up within its deadli
     await untilClosed(guest);
   }, free.addr.port);
   assertEquals([...await read], [6]);
+});
+
+Deno.test("channel: a request's time begins when it is made, however long others have waited before it", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr;
+  free.close();
+  await using channel = channelTo(port);
+  const timeoutMs = 300;
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  const began = performance.now();
+  await assertRejects(() => channel.read(0, 1, { timeoutMs }), PeerLostError);
+  assert(performance.now() - began >= timeoutMs, "the second one gave up before its deadline");
 });
 
 Deno.test("channel: a timeout on a connection that leads nowhere has the others repeated over the next one", async () => {

@@ -246,6 +246,8 @@ Deno.test("requests: a payload that its message may not carry is refused before 
       versionMax: 1,
       software: "",
       token: new Uint8Array(0),
+      nonce: new Uint8Array(0),
+      uid: 0,
     }]] as const
   ) {
     const frame = encodeFrame(name, { id: 1, incarnation: 0, epoch: 0 }, fields as never, 1);

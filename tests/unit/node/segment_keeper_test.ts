@@ -9,7 +9,7 @@ import type { Zero } from "../../../lib/node/config/segment_keeper.ts";
 import { SegmentState } from "../../../lib/node/config/segment_state.ts";
 import { TempDir } from "../../support/machine.ts";
 import { until } from "../../support/until.ts";
-import { principal, spaceOf } from "../ipc/segments/tables.ts";
+import { principal, spaceOf, tableOf } from "../ipc/segments/tables.ts";
 
 const ADA = principal(1000, 100);
 const KEY = 77;
@@ -20,9 +20,21 @@ class Life implements AsyncDisposable {
   readonly keeper: SegmentKeeper;
   readonly logged: string[] = [];
 
-  constructor(dir: TempDir, { zero = () => Promise.resolve(), lapseMs = 0 }: { zero?: Zero; lapseMs?: number } = {}) {
+  constructor(
+    dir: TempDir,
+    { zero = () => Promise.resolve(), tell = () => Promise.resolve(), lapseMs = 0 }: {
+      zero?: Zero;
+      tell?: (id: number | undefined, life: Life) => Promise<void>;
+      lapseMs?: number;
+    } = {},
+  ) {
     const state = SegmentState.open(dir.file("state/config.sqlite"));
-    const options = { lowWaterMark: 0, limits: DEFAULT_LIMITS, lapseMs };
+    const options = {
+      lowWaterMark: 0,
+      limits: DEFAULT_LIMITS,
+      lapseMs,
+      tell: (id: number | undefined) => tell(id, this),
+    };
     this.keeper = new SegmentKeeper(state, zero, options, (_, text) => this.logged.push(text));
     this.keeper.layOut(spaceOf(TWO), ["a", "b"]);
   }
@@ -86,6 +98,36 @@ Deno.test("who wants a segment that is being made waits for it; it is in the fil
   await using next = new Life(copy);
   assertEquals(next.table.toRows(), life.table.toRows());
   assertEquals(next.table.pending, []);
+});
+
+Deno.test("servers are told that a new range is nobody's before it is zeroed, and whose it is before he hears", async () => {
+  await using dir = new TempDir();
+  const steps: string[] = [];
+  await using life = new Life(dir, {
+    zero: () => Promise.resolve(void steps.push("zero")),
+    tell: (id = -1, { table }) => Promise.resolve(void steps.push(`uid ${table.ownedRange(id)?.uid}`)),
+  });
+  const id = await life.keeper.shmget(ADA, KEY, 100, IPC_CREAT | 0o600);
+  assertEquals(steps, ["uid 0", "zero", "uid 1000"]);
+  assertEquals(life.keeper.memoryOf(id), [["127.0.0.1:9000", "a"]]);
+});
+
+Deno.test("servers that cannot be told: a new segment is ENOMEM and nothing is zeroed; one that is there is told later", async () => {
+  await using dir = new TempDir();
+  let isAway = true;
+  const zeroed: unknown[] = [];
+  await using life = new Life(dir, {
+    zero: (_, range) => Promise.resolve(void zeroed.push(range)),
+    tell: () => isAway ? Promise.reject(new PeerLostError("a is away", "no")) : Promise.resolve(),
+    lapseMs: 60_000,
+  });
+  const error = await assertRejects(() => life.keeper.shmget(ADA, KEY, 100, IPC_CREAT), SystemError, "a is away");
+  assertEquals([error.code, zeroed], ["ENOMEM", []]);
+  isAway = false;
+  const id = await life.keeper.shmget(ADA, KEY + 1, 100, IPC_CREAT);
+  isAway = true;
+  await life.keeper.tellOwner(id);
+  assert(life.logged.at(-1)?.includes("a is away"), life.logged.join("\n"));
 });
 
 Deno.test("killed while it zeroes: the range is not handed out before the lapse, and is after it", async () => {
@@ -178,10 +220,83 @@ Deno.test("a region with another cookie, or in another place, takes its segments
   assert(life.logged.some((text) => text.includes("segment 1 (key 0x00000002)")), life.logged.join());
 });
 
+Deno.test("held: it waits for what is being made, keeps others out, and the table that follows has no attachments", async () => {
+  await using dir = new TempDir();
+  {
+    await using life = new Life(dir);
+    const id = await life.keeper.shmget(ADA, KEY, 1, IPC_CREAT | 0o600);
+    for (const session of ["absent", "absent", "back"]) life.table.shmat(ADA, session, id, 0, 1);
+    life.keeper.store();
+  }
+  const zeroed = Promise.withResolvers<void>();
+  await using life = new Life(dir, { zero: () => zeroed.promise, lapseMs: 60_000 });
+  const { keeper } = life;
+  keeper.begin();
+  assertEquals(keeper.takeUp("back"), true);
+  const picture = life.table.toPicture();
+  life.table.set(ADA, 0, { uid: 5, gid: 5, mode: 0o666 }, 3);
+  const made = keeper.shmget(ADA, KEY + 1, 1, IPC_CREAT | 0o600);
+  const holder = {};
+  let isHeld = false;
+  const holding = keeper.hold(holder).then(() => isHeld = true);
+  assertEquals((await assertRejects(() => keeper.hold({}), SystemError)).code, "EBUSY");
+  assertEquals(assertThrows(() => keeper.restore(holder, picture), SystemError).code, "EINVAL", "something is pending");
+  assertEquals(isHeld, false);
+  zeroed.resolve();
+  assertEquals([await made, await holding], [1, true]);
+
+  let isIn = false;
+  const waiting = keeper.whenOpen().then(() => isIn = true);
+  assertEquals(assertThrows(() => keeper.restore({}, picture), SystemError).code, "EINVAL");
+  assertEquals(keeper.restore(holder, picture).sort(), ["absent", "back"]);
+  assertEquals([isIn, keeper.takeUp("absent")], [false, false]);
+  keeper.letGo({});
+  keeper.letGo(holder);
+  await waiting;
+  const rows = life.table.toRows();
+  assertEquals(rows.segments, picture.segments);
+  assertEquals([rows.attachments, rows.nextAttachment, rows.lastIndex], [[], 4, 1]);
+  await using copy = await killedNow(dir);
+  await using next = new Life(copy);
+  assertEquals(next.table.toRows(), rows);
+});
+
+Deno.test("a table that does not fit the space is refused, and the one that is there goes on", async () => {
+  await using dir = new TempDir();
+  await using life = new Life(dir);
+  life.keeper.begin();
+  await life.keeper.shmget(ADA, KEY, 16_384, IPC_CREAT | 0o600);
+  const picture = life.table.toPicture();
+  life.table.remove(ADA, 0);
+  life.keeper.layOut(spaceOf([{ size: 8192, blockSize: 4096 }]), ["a"]);
+  const holder = {};
+  await life.keeper.hold(holder);
+  assertEquals(assertThrows(() => life.keeper.restore(holder, picture), SystemError).code, "ENOMEM");
+  assertEquals(life.table.toRows().segments, []);
+});
+
+Deno.test("a config server that begins with a larger space's table names what lies beyond", async () => {
+  await using dir = new TempDir();
+  const large = tableOf([{ size: 65_536, blockSize: 4096 }]);
+  for (const key of [1, 2]) large.commit(large.shmget(ADA, key, 12_288, IPC_CREAT, 1).id);
+  const state = SegmentState.open(dir.file("state/config.sqlite"));
+  state.begin(large.toPicture());
+  assertEquals(
+    assertThrows(() => state.begin(large.toPicture()), SystemError, "has a table of 2 segments").code,
+    "EEXIST",
+  );
+  state.close();
+  await using life = new Life(dir);
+  life.keeper.begin();
+  assertEquals(life.logged, [
+    "the space ends at 16384, before the end of segment 1 (key 0x00000002); append servers, or remove them",
+  ]);
+});
+
 Deno.test("a state that is another's, or no database, is refused by name", async () => {
   await using dir = new TempDir();
   await using _life = new Life(dir);
-  const busy = assertThrows(() => new Life(dir), SystemError, "another config server has it");
+  const busy = assertThrows(() => new Life(dir), SystemError, "another server has it");
   assertEquals(busy.code, "EBUSY");
   await Deno.writeTextFile(dir.file("text"), "this is no database, and long enough to be taken for one".repeat(20));
   assertEquals(assertThrows(() => SegmentState.open(dir.file("text")), SystemError, "not a database").code, "EIO");

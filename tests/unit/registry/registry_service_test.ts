@@ -9,7 +9,7 @@ import { decodeHeader, frameSizes } from "../../../lib/wire/frame.ts";
 import type { Header } from "../../../lib/wire/frame.ts";
 import { MAGIC, PREFIX_SIZE } from "../../../lib/wire/messages.ts";
 import { concat, frame, hello } from "../../support/frames.ts";
-import { SimLink } from "../../support/registry_simulator.ts";
+import { OpenDoor, SimLink } from "../../support/registry_simulator.ts";
 
 /** A service on a state of its own. */
 class Bench implements Disposable {
@@ -31,20 +31,25 @@ class Bench implements Disposable {
 
   #start(): RegistryService {
     const state = this.#state;
-    return new RegistryService({
-      readNames: () => state.readNames(),
-      readQueues: () => state.readQueues(),
-      readEpoch: () => state.readEpoch(),
-      store: (changes) => {
-        this.answeredBefore.push(this.#links.reduce((sum, { toClient }) => sum + toClient.length, 0));
-        state.store(changes);
+    return new RegistryService(
+      {
+        readNames: () => state.readNames(),
+        readQueues: () => state.readQueues(),
+        readEpoch: () => state.readEpoch(),
+        store: (changes) => {
+          this.answeredBefore.push(this.#links.reduce((sum, { toClient }) => sum + toClient.length, 0));
+          state.store(changes);
+        },
       },
-    }, {
-      identify: () => ({ uid: 1000, gid: 1000, groups: [] }),
-      nowMs: () => 0,
-      time: () => 1,
-      log: () => {},
-    }, { pid: 1, transport: "epoll" });
+      {
+        userOf: () => ({ uid: 1000, gid: 1000, groups: [] }),
+        nowMs: () => 0,
+        time: () => 1,
+        log: () => {},
+      },
+      { pid: 1, transport: "epoll" },
+      new OpenDoor(),
+    );
   }
 
   /** A connection that has said nothing yet. */

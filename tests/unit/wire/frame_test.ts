@@ -174,6 +174,7 @@ Deno.test("frame: a field of bytes outlives the buffer it was decoded from", () 
     role: "server",
     token: new Uint8Array(16).fill(7),
     resumed: false,
+    cookie: "",
   });
   const header = decodeHeader(frame.subarray(PREFIX_SIZE));
   frame.fill(0);

@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { CheckpointError } from "../../../../lib/base/errors.ts";
 import { SHM_DEST, SHM_LOCKED } from "../../../../lib/ipc/segments/flags.ts";
-import { fromRows } from "../../../../lib/ipc/segments/segment_rows.ts";
+import { EMPTY_TABLE, fromRows, requirePictureRows, restoredRows } from "../../../../lib/ipc/segments/segment_rows.ts";
 import type { AttachmentRow, SegmentRow, TableRows } from "../../../../lib/ipc/segments/segment_rows.ts";
 import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 import { principal, spaceOf } from "./tables.ts";
@@ -107,4 +107,30 @@ Deno.test("rows: what is wrong is refused, and named", () => {
   for (const [what, rows, message] of WRONG) {
     assertMatch(assertThrows(() => fromRows(rows), CheckpointError, undefined, what).message, message, what);
   }
+});
+
+Deno.test("a picture has what can be seen and found, without attachments; what else is in one is refused", () => {
+  const table = new SegmentTable(spaceOf([{ size: 65_536, blockSize: 4096 }]), { rows: sample() });
+  const [seen, marked, pending] = sample().segments as [SegmentRow, SegmentRow, SegmentRow];
+  const picture = table.toPicture();
+  assertEquals(picture, { ...EMPTY_TABLE, sequence: 1, lastIndex: 3, segments: [seen] });
+  assertEquals(requirePictureRows(picture), picture);
+  const refused = (rows: unknown): string => assertThrows(() => requirePictureRows(rows), CheckpointError).message;
+  assertMatch(refused(sample()), /has an attachment/);
+  assertMatch(refused({ ...picture, segments: [seen, pending] }), /segment 32771 was not there yet/);
+  assertMatch(refused({ ...picture, segments: [marked] }), /32769 is marked for removal/);
+});
+
+Deno.test("restored: the segments of the picture, and ids and attachments that go on from wherever they have come", () => {
+  const picture = { ...EMPTY_TABLE, sequence: 1, lastIndex: 3, segments: sample().segments.slice(0, 1) };
+  const present = { format: 1, sequence: 4, lastIndex: 2, nextAttachment: 90 };
+  const { segments } = picture;
+  assertEquals(restoredRows(present, picture), { ...present, segments, attachments: [] });
+  assertEquals(restoredRows({ ...present, sequence: 0 }, picture), {
+    ...present,
+    sequence: 1,
+    lastIndex: 3,
+    segments,
+    attachments: [],
+  });
 });

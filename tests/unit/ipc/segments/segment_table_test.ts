@@ -6,6 +6,7 @@ import { IPC_CREAT, IPC_EXCL, IPC_PRIVATE, IPC_RMID, IPC_SET, IPC_STAT } from ".
 import { SHM_DEST, SHM_LOCK, SHM_RDONLY, SHM_UNLOCK } from "../../../../lib/ipc/segments/flags.ts";
 import { DEFAULT_LIMITS, PAGE_SIZE } from "../../../../lib/ipc/segments/limits.ts";
 import type { Principal } from "../../../../lib/ipc/common/permissions.ts";
+import { NOBODYS } from "../../../../lib/ipc/segments/range_owners.ts";
 import { SegmentTable } from "../../../../lib/ipc/segments/segment_table.ts";
 import { shmctl } from "../../../../lib/ipc/segments/shmctl.ts";
 import { seededTest } from "../../../support/seeded.ts";
@@ -143,7 +144,7 @@ Deno.test("shmget: a new segment is seen by nobody until it was zeroed", () => {
   refused("EINVAL", () => table.shmat(ALICE, "a", id, 0, NOW));
   refused("EINVAL", () => table.statAnyAt(id));
   refused("EINVAL", () => table.remove(ALICE, id));
-  refused("EBUSY", () => table.requireRawAccess(ROOT, { base: PAGE_SIZE, size: 1 }, "write"));
+  assertEquals(table.ownedRange(id), { base: 0, size: 2 * PAGE_SIZE, ...NOBODYS });
   assertEquals(table.shmget(BOB, 5, 1, IPC_CREAT | IPC_EXCL, NOW), { outcome: "pending", id });
   assertEquals([table.usage.segmentCount, table.indexMax], [0, 0]);
 
@@ -222,6 +223,9 @@ Deno.test("table: sizes that are none are EINVAL", () => {
   make(table, ALICE, 1, 8192);
   for (const size of [-1, 8193, NaN]) refused("EINVAL", () => table.shmget(ALICE, 1, size, 0, NOW));
   assertEquals(DEFAULT_LIMITS.shmmax, 18_446_744_073_692_774_399n);
+  const boundless = tableOf(PAGES(8));
+  refused("EINVAL", () => make(boundless, ALICE, 1, 2 ** 63));
+  refused("ENOMEM", () => make(boundless, ALICE, 1, 2 ** 62));
 });
 
 // ---- the end of a segment
@@ -271,4 +275,22 @@ Deno.test("endSession: takes all of that session and nothing else, and what was 
   const { nattch, dtime, lpid } = table.stat(ALICE, kept);
   assertEquals({ nattch, dtime, lpid }, { nattch: 1, dtime: NOW + 1, lpid: BOB.pid });
   assertEquals(table.sessions, ["a"]);
+});
+
+// ---- keys as ids
+
+Deno.test("keys as ids: a key is the id where it is positive and its index is free, and the rows say so", () => {
+  const space = spaceOf(PAGES(16));
+  const table = new SegmentTable(space, { isKeyId: true });
+  assertEquals(make(table, ROOT, 1234, 10), 1234);
+  assertEquals(make(table, ROOT, IPC_PRIVATE, 10), 0, "a private one has none of its own");
+  assertEquals(make(table, ROOT, 32_768 + 1234, 10), 1, "its index is that of 1234");
+  assertEquals(make(table, ROOT, 0x8000_0000, 10), 2, "negative in C");
+  assertEquals(make(table, ROOT, 0x7fff_ffff, 10), 3, "beyond the largest id there is");
+  assertEquals(make(table, ROOT, 2, 10), 4, "taken by another one");
+  const again = new SegmentTable(space, { isKeyId: true, rows: table.toRows() });
+  assertEquals(again.toRows(), table.toRows());
+  table.remove(ROOT, 1234);
+  assertEquals(make(table, ROOT, 1234, 10), 1234, "it comes back with its key");
+  assertEquals(make(tableOf(PAGES(1)), ROOT, 1234, 10), 0, "Linux's ids unless told");
 });
