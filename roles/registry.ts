@@ -10,7 +10,9 @@ import { RegistryServer } from "../lib/node/registry/registry_server.ts";
 import { STALL_MS_MAX } from "../lib/net/transport.ts";
 import { bind } from "./registry/bind.ts";
 import { list } from "./registry/list.ts";
+import { part } from "./registry/part.ts";
 import { query } from "./registry/query.ts";
+import { run } from "./registry/run.ts";
 import { unbind } from "./registry/unbind.ts";
 import { watch } from "./registry/watch.ts";
 
@@ -52,7 +54,7 @@ forgotten. With --port 0 and without --state all ends with the process.`,
     },
     ...LISTENER,
   },
-  subcommands: [bind, query, list, watch, unbind],
+  subcommands: [bind, query, list, watch, unbind, run, part],
   async run({ port }, options, shared) {
     const listening = listeningFrom(options, readCredentials(shared));
     const { host, state, transport, stall } = options;

@@ -15,6 +15,8 @@ export interface ChildRequest {
   readonly command: string;
   /** Its arguments. */
   readonly args: readonly string[];
+  /** Whether its standard input stays open until `closeInput`, or until this process ends: so it can see that. */
+  readonly keepsInputOpen?: boolean;
   /** Called for every line it says, on either stream, but the readiness line. */
   readonly onLine: (line: string) => void;
 }
@@ -40,6 +42,7 @@ export class Child {
   isStopping = false;
   readonly #process: Deno.ChildProcess;
   readonly #speech: Promise<void>;
+  #input: WritableStream<Uint8Array> | undefined;
 
   /** Starts it. @throws SystemError ENOENT when there is no such executable. */
   constructor(request: ChildRequest) {
@@ -47,7 +50,7 @@ export class Child {
     try {
       this.#process = new Deno.Command(request.command, {
         args: [...request.args],
-        stdin: "null",
+        stdin: request.keepsInputOpen ? "piped" : "null",
         stdout: "piped",
         stderr: "piped",
         detached: true,
@@ -56,6 +59,7 @@ export class Child {
       throw new SystemError("exec", "ENOENT", `cannot start ${request.command}: ${(error as Error).message}`, error);
     }
     this.pid = this.#process.pid;
+    if (request.keepsInputOpen) this.#input = this.#process.stdin;
     const { promise, resolve, reject } = Promise.withResolvers<ReadyLine>();
     this.ready = promise;
     promise.catch(() => {}); // who does not wait for it does not care
@@ -94,6 +98,12 @@ export class Child {
     } catch (error) {
       if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error; // it has ended
     }
+  }
+
+  /** Ends its standard input, where that was kept open. */
+  closeInput(): void {
+    this.#input?.close().catch(() => {}); // closed already, or nobody reads it any more
+    this.#input = undefined;
   }
 
   /** Asks it to stop in order, and kills it when it does not. */

@@ -1,6 +1,8 @@
 /** The examples run as they stand, against a cluster of this test's own. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { assertEquals, assertMatch } from "@std/assert";
-import { Program, runCommand, TestCluster } from "../support/processes.ts";
+import { dsmCommand, Program, runCommand, TestCluster } from "../support/processes.ts";
 
 const example = (
   file: string,
@@ -32,4 +34,64 @@ Deno.test("examples/chat.ts tells everybody what each one says, also after the r
   assertEquals((await ada.end()).code, 0, ada.stderr);
   assertEquals((await bob.end()).code, 0, bob.stderr);
   assertMatch(ada.stdout, /^ada: hello\n/);
+});
+
+Deno.test("examples/tcp_echo.ts says back short and long texts, to many at a time", async () => {
+  await using server = new Program(example("tcp_echo.ts", "server", "0"));
+  const [, port = ""] = await server.saysOut(/^ready tcp_echo 127\.0\.0\.1:(\d+)$/m);
+  const long = "dsm ".repeat(30_000); // more than a read takes, and than two socket buffers need to
+  const texts = ["hello", "", long, "Grüße"];
+  const answers = await Promise.all(
+    texts.map((text) => runCommand(example("tcp_echo.ts", "client", text, "127.0.0.1", port))),
+  );
+  assertEquals(answers.map(({ stdout }) => stdout), texts.map((text) => `${text}\n`));
+  const nobody = await runCommand(example("tcp_echo.ts", "client", "hello", "127.0.0.1", "1"));
+  assertEquals([nobody.code, nobody.stderr.split("\n").length], [1, 2], nobody.stderr);
+});
+
+Deno.test("examples/udp_echo.ts asks again when no answer comes, and takes no other question's answer", async () => {
+  await using server = new Program(example("udp_echo.ts", "server", "0"));
+  const [, port = ""] = await server.saysOut(/^ready udp_echo 127\.0\.0\.1:(\d+)$/m);
+  const answer = await runCommand(example("udp_echo.ts", "client", "Grüße", "127.0.0.1", port));
+  assertEquals([answer.code, answer.stdout, answer.stderr], [0, "Grüße\n", ""]);
+
+  const unreliable = createSocket("udp4");
+  try {
+    let count = 0;
+    unreliable.on("message", (datagram, { port, address }) => {
+      if (++count === 1) return; // lost
+      const other = Uint8Array.from(datagram, (byte, i) => i < 4 ? byte ^ 0xff : byte);
+      for (const each of [other, datagram.subarray(0, 2), datagram]) unreliable.send(each, port, address);
+    });
+    unreliable.bind(0, "127.0.0.1");
+    await once(unreliable, "listening");
+    const asked = await runCommand(
+      example("udp_echo.ts", "client", "hello", "127.0.0.1", `${unreliable.address().port}`),
+    );
+    assertEquals([asked.stdout, asked.stderr, count], ["hello\n", "no answer to try 1 of 5\n", 2]);
+  } finally {
+    unreliable.close();
+  }
+});
+
+const TYPED_RECEIVE = `
+send             5a  2b  9c  2d
+receive -4       5a [2b] 9c  2d
+receive -10      5a  9c [2d]
+receive 0       [5a] 9c
+send             9c  7e  9f  3g
+receive 3        9c  7e  9f [3g]
+receive, not 9   9c [7e] 9f
+receive 4        9c  9f    none: it would wait
+receive 9       [9c] 9f
+receive 9       [9f]
+`;
+
+Deno.test("examples/typed_receive.ts draws the same on the kernel's queues and on a registry's", async () => {
+  await using registry = new Program(dsmCommand("registry", "0"));
+  const [, address = ""] = await registry.saysOut(/^ready registry (\S+)/m);
+  for (const args of [[], ["tcp"]]) {
+    const drawn = await runCommand(example("typed_receive.ts", ...args), { env: { DSM_REGISTRY: address } });
+    assertEquals(drawn.stdout.replace(/ +$/gm, "").trim(), TYPED_RECEIVE.trim(), drawn.stderr);
+  }
 });
