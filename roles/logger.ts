@@ -84,6 +84,7 @@ that a server or logger stands in the way of fails as a whole, by name, and the 
       ? new GlobalLogger(
         {
           config: shared.config,
+          here: local.here,
           credentials,
           directory,
           periodMs: options.period,

@@ -19,10 +19,14 @@ import type { Region } from "./region.ts";
 import { Shadow } from "./shadow.ts";
 
 /**
- * Bytes copied under one take. A single page, though four would go twice as fast: a logger of low priority may lose its
- * processor in the middle, and whoever needs one of these guards waits until it has it again.
+ * Bytes copied under one take while others write. A single page, though four would go twice as fast: a logger of low
+ * priority may lose its processor in the middle, and whoever needs one of these guards waits until it has it again.
  */
 const STEP_SIZE = PAGE_SIZE;
+/** The same while nobody does. */
+const QUIET_STEP_SIZE = 16 * PAGE_SIZE;
+/** How much must have been copied without meeting a writer before nobody is taken to write: his guard or a block of his. */
+const QUIET_SIZE = 1024 * 1024;
 /** Takes tried before the guards are waited for. */
 const TRIES_MAX = 3;
 /** How long a wait for guards lasts before it is looked at whether it is still wanted. */
@@ -41,6 +45,8 @@ export class Picture {
   readonly #knowsZeros = !mayBeSwapped();
   #pages = new Uint8Array(0);
   #copiedSize = 0;
+  /** Bytes copied since a writer was met. */
+  #quietSize = 0;
   #isSettled = false;
   #isOver = false;
 
@@ -111,17 +117,27 @@ export class Picture {
     const isUntouched = pages !== undefined && !pages.some(isResident);
     if (isUntouched) this.#setSaved(start, into.length);
     else {
-      for (let at = 0; at < into.length; at += STEP_SIZE) {
-        const size = Math.min(STEP_SIZE, into.length - at);
-        if (pages && !isResident(pages[at / PAGE_SIZE] as number)) {
+      for (let at = 0; at < into.length;) {
+        const isZero = pages !== undefined && !isResident(pages[at / PAGE_SIZE] as number);
+        const size = Math.min(isZero ? PAGE_SIZE : this.#stepSize(pages, at), into.length - at);
+        if (isZero) {
           into.fill(0, at, at + size);
           this.#setSaved(start + at, size);
         } else await this.#copyStep(start + at, into.subarray(at, at + size), signal);
+        at += size;
       }
     }
     this.#copiedSize += into.length;
     if (this.#copiedSize === this.#region.layout.size) this.#letGo();
     return isUntouched ? "zeros" : "bytes";
+  }
+
+  /** How much to copy under one take from `at` on: no page without memory. */
+  #stepSize(pages: Uint8Array | undefined, at: number): number {
+    if (this.#quietSize < QUIET_SIZE) return STEP_SIZE;
+    let size = STEP_SIZE;
+    while (size < QUIET_STEP_SIZE && (!pages || isResident(pages[(at + size) / PAGE_SIZE] ?? 0))) size += PAGE_SIZE;
+    return size;
   }
 
   /** Waits until everybody is done who held a guard at the cut: all others see the new epoch. */
@@ -142,6 +158,7 @@ export class Picture {
       const taken = guards.tryTake(this.#plan);
       if (taken === "done") return;
       if (taken === "gone") throw new SystemError("semop", "EIDRM", "the server's semaphore set is gone");
+      this.#quietSize = 0; // somebody is at work
       signal.throwIfAborted();
       if (tries >= TRIES_MAX && await guards.takeInBackground(this.#plan, SLICE_MS)) return;
     }
@@ -161,8 +178,10 @@ export class Picture {
     const { blockSize } = region.layout;
     const end = offset + into.length;
     into.set(region.data.subarray(offset, end));
+    this.#quietSize += into.length;
     for (let block = region.blockOf(offset); block * blockSize < end; block++) {
       if (region.savedHeld(block) !== this.epoch) continue;
+      this.#quietSize = 0;
       const from = Math.max(offset, block * blockSize);
       const to = Math.min(end, (block + 1) * blockSize);
       into.set(this.#shadow.bytes.subarray(from, to), from - offset);

@@ -14,7 +14,8 @@ import { Draft } from "../../checkpoint/draft.ts";
 import { readEpoch, writeEpoch } from "../../checkpoint/epoch_file.ts";
 import type { Checkpoint } from "../../checkpoint/store.ts";
 import { decodeChecksums, decodeRuns } from "../../wire/gathered.ts";
-import type { Gathered, LoggerState } from "./logger_link.ts";
+import type { LoggerState } from "./logger_link.ts";
+import type { Gathered } from "./logger_requests.ts";
 import type { Loggers } from "./loggers.ts";
 import { survey } from "./survey.ts";
 import type { SurveyedServer } from "./survey.ts";
@@ -198,13 +199,15 @@ export class GlobalCheckpoint {
       asked.catch(() => {}); // whoever comes to it hears of it; after the end nobody does
       return asked;
     };
-    const asked = Array.from({ length: GATHERS_AHEAD }, ask);
+    const asked = Array.from({ length: logger.isHere ? 1 : GATHERS_AHEAD }, ask);
     for (let next = 0; next < place.size;) {
       const { fields, payload } = await (asked.shift() as Promise<Gathered>);
       if (fields.next <= next && payload.length === 0) throw stuck(logger.name, next);
       if (next === 0) await this.#startImage(draft, index, since !== 0 && fields.since === since);
-      if (fields.next < place.size) asked.push(ask());
+      const isLast = fields.next >= place.size;
+      if (!isLast && !logger.isHere) asked.push(ask());
       await writeGathered(draft, index, fields, payload);
+      if (!isLast && logger.isHere) asked.push(ask()); // not before its bytes are written
       this.#changedSize += payload.length;
       this.doneSize += fields.next - next;
       next = fields.next;

@@ -16,6 +16,7 @@ import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields } from "../../wire/messages.ts";
 import { GlobalCheckpoint } from "./global_checkpoint.ts";
 import type { CheckpointRequest, TakenCheckpoint } from "./global_checkpoint.ts";
+import type { LoggerHere } from "./logger_link.ts";
 import type { Master } from "./logger_requests.ts";
 import { Loggers } from "./loggers.ts";
 import type { LogSink } from "../common/log_sink.ts";
@@ -24,6 +25,8 @@ import type { LogSink } from "../common/log_sink.ts";
 export interface GlobalLoggerRequest extends Omit<CheckpointRequest, "previous"> {
   /** Where the config server is. */
   readonly config: Endpoint;
+  /** The local logger in this process, if there is one. */
+  readonly here?: LoggerHere;
   /** What it shows to the config server and to every logger. */
   readonly credentials: Credentials;
   /** From the start of one checkpoint to that of the next, in ms. */
@@ -58,7 +61,7 @@ export class GlobalLogger implements Master, AsyncDisposable {
   constructor(request: GlobalLoggerRequest, epoch: EpochWord, log: LogSink) {
     this.#request = request;
     this.#log = log;
-    this.#loggers = new Loggers(request.config, epoch, request.credentials);
+    this.#loggers = new Loggers(request.config, epoch, request.credentials, request.here);
   }
 
   /** Begins with the first checkpoint. @throws SystemError when the directory cannot be read. */

@@ -11,6 +11,7 @@ import { DenoTransport } from "../../net/deno_transport.ts";
 import { STALL_MS_MAX } from "../../net/transport.ts";
 import { numericHost } from "../../sys/sockets.ts";
 import { LoggedServer } from "./logged_server.ts";
+import type { LoggerHere } from "./logger_link.ts";
 import { LoggerRequests } from "./logger_requests.ts";
 import type { Master } from "./logger_requests.ts";
 import { LoggerService } from "./logger_service.ts";
@@ -86,6 +87,11 @@ export class LocalLogger implements AsyncDisposable {
   /** The name of its server, `host:port`. */
   get serverName(): string {
     return this.#server.name;
+  }
+
+  /** For the master in this process. */
+  get here(): LoggerHere {
+    return { server: this.serverName, gather: (epoch, since) => this.#requests.gatherHere(epoch, since) };
   }
 
   /** Makes it the master too. */

@@ -13,6 +13,7 @@ import type { Credentials } from "../../net/credentials.ts";
 import type { Reply } from "../../net/request.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
+import type { Gathered } from "./logger_requests.ts";
 
 /** How long the answer to a question or a step may take. */
 const ANSWER_MS_MAX = 5_000;
@@ -24,12 +25,12 @@ const ABANDON_MS_MAX = 2_000;
 /** What a logger tells of itself, and the epoch of its server. */
 export type LoggerState = Fields<"loggerInfoReply"> & Readonly<EpochWord>;
 
-/** A part of a picture as it came. */
-export interface Gathered {
-  /** The reply's fields. */
-  readonly fields: Fields<"gathered">;
-  /** The bytes of its runs. */
-  readonly payload: Uint8Array<ArrayBuffer>;
+/** A logger in this very process, whose bytes need no connection. */
+export interface LoggerHere {
+  /** Its server's name. */
+  readonly server: string;
+  /** The next part of its picture; the bytes last until the next call. @throws SystemError EINVAL, ECANCELED, EIDRM. */
+  gather(epoch: number, since: number): Promise<Gathered>;
 }
 
 /** See the head of this file. */
@@ -43,13 +44,25 @@ export class LoggerLink {
   /** Aborted when the connection breaks on which the checkpoint under way was prepared. */
   #lost = new AbortController();
 
-  /** @param place of the server; @param epoch of this process. */
-  constructor(place: Pick<Place, "host" | "port">, epoch: EpochWord, credentials: Credentials) {
+  readonly #here: LoggerHere | undefined;
+
+  /** @param place of the server; @param epoch of this process; @param here the logger itself, if it is in this process. */
+  constructor(place: Pick<Place, "host" | "port">, epoch: EpochWord, credentials: Credentials, here?: LoggerHere) {
     this.server = placeName(place);
+    this.#here = here;
     this.#port = place.port + 1;
     this.name = formatEndpoint({ host: place.host, port: this.#port });
     this.#channel = new Channel(place.host, this.#port, epoch, credentials);
     this.#channel.onDropped = () => this.#lost.abort(this.#notThere());
+  }
+
+  /** Whether it is in this process: then what it gathers is not copied. */
+  get isHere(): boolean {
+    return this.#here !== undefined;
+  }
+
+  #refused(call: string, error: SystemError): SystemError {
+    return new SystemError(call, error.code, `server ${this.server}, logger ${error.message}`, error);
   }
 
   #notThere(cause?: PeerLostError): SystemError {
@@ -84,7 +97,7 @@ export class LoggerLink {
         );
       }
       if (error instanceof SystemError && error !== signal.reason) {
-        throw new SystemError(name, error.code, `server ${this.server}, logger ${error.message}`, error);
+        throw this.#refused(name, error);
       }
       throw error;
     }
@@ -131,11 +144,22 @@ export class LoggerLink {
     await this.#step("release", { epoch }, signal);
   }
 
-  /** The next part of its picture. @throws SystemError naming it. */
+  /** The next part of its picture; `isHere`, the bytes last until the next call. @throws SystemError naming it. */
   async gather(epoch: number, since: number, signal: AbortSignal): Promise<Gathered> {
+    if (this.#here) return await this.#gatherHere(this.#here, epoch, since, signal);
     const { header, payload } = await this.#step("gather", { epoch, since }, signal, GATHER_MS_MAX);
     if (header.name !== "gathered") throw this.#unexpected(header.name);
     return { fields: header.fields, payload };
+  }
+
+  async #gatherHere(here: LoggerHere, epoch: number, since: number, signal: AbortSignal): Promise<Gathered> {
+    signal.throwIfAborted();
+    this.#lost.signal.throwIfAborted();
+    try {
+      return await here.gather(epoch, since);
+    } catch (error) {
+      throw error instanceof SystemError ? this.#refused("gather", error) : error;
+    }
   }
 
   /** Whether its picture is whole and stands. @throws SystemError: ECANCELED and others, naming it. */

@@ -6,7 +6,7 @@
  *   - Requests of one connection are answered one after the other, but for `take`, which may be long: `progress` overtakes
  *     it.
  */
-import { nowMs } from "../../base/clock.ts";
+import { nowMs, turn } from "../../base/clock.ts";
 import { DsmError, InvariantError, SystemError } from "../../base/errors.ts";
 import type { Hasher } from "../../checkpoint/checksum.ts";
 import { FooterWord } from "../../memory/layout.ts";
@@ -19,11 +19,22 @@ import type { Header } from "../../wire/frame.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
 import { KnownPictures } from "./known_pictures.ts";
 import { LocalCheckpoint } from "./local_checkpoint.ts";
+import type { GatheredChanges } from "./local_checkpoint.ts";
 import type { LoggedServer } from "./logged_server.ts";
 import { putBytes } from "../common/native_reply.ts";
 
 /** How long a master may say nothing in the middle of a checkpoint, unless asked otherwise. */
 export const MASTER_SILENT_MS_MAX = 30_000;
+
+const NOT_UNDER_WAY = "this connection has no checkpoint under way here: it has been abandoned";
+
+/** A part of a picture, as the message has it. */
+export interface Gathered {
+  /** The reply's fields. */
+  readonly fields: Fields<"gathered">;
+  /** The bytes of its runs. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
 
 /** What a master does beside its local logger's work. */
 export interface Master {
@@ -196,17 +207,21 @@ export class LoggerRequests {
   /** The checkpoint under way, which must be this connection's. */
   #own(link: Link, call: string): UnderWay {
     if (this.#underWay?.owner === link) return this.#underWay;
-    throw new SystemError(call, "ECANCELED", "this connection has no checkpoint under way here: it has been abandoned");
+    throw new SystemError(call, "ECANCELED", NOT_UNDER_WAY);
   }
 
   async #gather(link: Link, { epoch, since }: Fields<"gather">): Promise<Answer> {
-    const changes = await this.#own(link, "gather").checkpoint.gather(epoch, since);
-    return answerOf("gathered", {
-      since: changes.since,
-      next: changes.next,
-      runs: encodeRuns(changes.runs),
-      checksums: encodeChecksums(changes.checksums),
-    }, changes.bytes);
+    const { fields, payload } = gatheredFrom(await this.#own(link, "gather").checkpoint.gather(epoch, since));
+    return answerOf("gathered", fields, payload);
+  }
+
+  /** `gather` for the master in this process: by no connection, and the bytes are the scanner's own until the next call. */
+  async gatherHere(epoch: number, since: number): Promise<Gathered> {
+    const underWay = this.#underWay;
+    if (!underWay) throw new SystemError("gather", "ECANCELED", NOT_UNDER_WAY);
+    underWay.heardMs = nowMs();
+    await turn(); // a connection would have given the others theirs
+    return gatheredFrom(await underWay.checkpoint.gather(epoch, since));
   }
 
   async #confirm(link: Link, epoch: number): Promise<Answer> {
@@ -229,6 +244,10 @@ export class LoggerRequests {
   async #take(): Promise<Answer> {
     return answerOf("taken", await this.#requireMaster("take").take());
   }
+}
+
+function gatheredFrom({ since, next, runs, checksums, bytes }: GatheredChanges): Gathered {
+  return { fields: { since, next, runs: encodeRuns(runs), checksums: encodeChecksums(checksums) }, payload: bytes };
 }
 
 /** A reply that waits for the id and epoch it is sent with. */

@@ -14,6 +14,7 @@ import type { Credentials } from "../../net/credentials.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { decodeTable } from "../common/table_payload.ts";
 import { LoggerLink } from "./logger_link.ts";
+import type { LoggerHere } from "./logger_link.ts";
 
 /** How long the config server may take to answer. */
 const LAYOUT_MS_MAX = 3_000;
@@ -35,8 +36,14 @@ export class Loggers implements AsyncDisposable {
   readonly #credentials: Credentials;
   readonly #links = new Map<string, LoggerLink>();
 
-  /** @param config where the config server is; @param epoch of this process; @param credentials shown to all of them. */
-  constructor(config: Endpoint, epoch: EpochWord, credentials: Credentials) {
+  readonly #here: LoggerHere | undefined;
+
+  /**
+   * @param config where the config server is; @param epoch of this process; @param credentials shown to all of them;
+   * @param here the logger in this process, if there is one.
+   */
+  constructor(config: Endpoint, epoch: EpochWord, credentials: Credentials, here?: LoggerHere) {
+    this.#here = here;
     this.#config = new Channel(config.host, config.port, epoch, credentials);
     this.#epoch = epoch;
     this.#credentials = credentials;
@@ -80,7 +87,12 @@ export class Loggers implements AsyncDisposable {
     const name = placeName(place);
     const known = this.#links.get(name);
     if (known) return known;
-    const link = new LoggerLink(place, this.#epoch, this.#credentials);
+    const link = new LoggerLink(
+      place,
+      this.#epoch,
+      this.#credentials,
+      this.#here?.server === name ? this.#here : undefined,
+    );
     this.#links.set(name, link);
     return link;
   }
