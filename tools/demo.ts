@@ -22,11 +22,17 @@ function tell(text: string): void {
   for (const line of text.trimEnd().split("\n")) console.log(`${" ".repeat(12)}${line}`);
 }
 
-async function dsm(config: string, ...args: string[]): Promise<string> {
+/** Where the cluster is. */
+interface Place {
+  readonly config: string;
+  readonly registry: string;
+}
+
+async function dsm({ config, registry }: Place, ...args: string[]): Promise<string> {
   show("client", `dsm ${args.map((arg) => /\s/.test(arg) ? JSON.stringify(arg) : arg).join(" ")}`);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...RUN, ...args],
-    env: { DSM_CONFIG: config },
+    env: { DSM_CONFIG: config, DSM_REGISTRY: registry },
     stdin: "null",
   }).output();
   const text = new TextDecoder().decode(stdout);
@@ -59,16 +65,16 @@ async function run(children: Child[], directory: string): Promise<void> {
     if (found) restart.resolve(found[1] as string);
   });
   children.push(up);
-  const config = await tellReady(up, "up");
+  const place = { config: await tellReady(up, "up"), registry: (await up.ready).fields["registry"] ?? "" };
 
   const start0 = 2 * 1024 * 1024 - 10;
   const range = [String(start0), String(start0 + MESSAGE.length)];
-  await dsm(config, "client", "write", String(start0), MESSAGE);
-  require(await dsm(config, "client", "read", ...range) === MESSAGE, "what was written is not what was read");
+  await dsm(place, "client", "write", String(start0), MESSAGE);
+  require(await dsm(place, "client", "read", ...range) === MESSAGE, "what was written is not what was read");
   console.log(style.dim("\n          ten of those bytes lie on the second server, the rest on the third:"));
-  const rows = JSON.parse(await dsmQuiet(config, "status", "--json")) as { server: string; pid: number }[];
-  await dsm(config, "status");
-  await dsm(config, "checkpoint", "take");
+  const rows = JSON.parse(await dsmQuiet(place, "status", "--json")) as { server: string; pid: number }[];
+  await dsm(place, "status");
+  await dsm(place, "checkpoint", "take");
 
   const victim = rows[1] as { server: string; pid: number };
   show("shell", `kill -9 ${victim.pid}     # ${victim.server}`);
@@ -78,19 +84,19 @@ async function run(children: Child[], directory: string): Promise<void> {
   children.push(server);
   await tellReady(server, "server");
   require((await server.ready).fields.start === "taken-over", "the server did not take its region over");
-  require(await dsm(config, "client", "read", ...range, "--no-attach") === MESSAGE, "bytes were lost with the server");
+  require(await dsm(place, "client", "read", ...range, "--no-attach") === MESSAGE, "bytes were lost with the server");
 
   console.log(
     `\n          ${style.green("the server was killed, and no byte was lost.")} Now somebody overwrites them:`,
   );
 
-  await dsm(config, "client", "fill", ...range, "0");
-  await dsm(config, "checkpoint", "restore", "latest", "--dir", directory, "--yes");
-  require(await dsm(config, "client", "read", ...range) === MESSAGE, "the checkpoint did not bring the bytes back");
+  await dsm(place, "client", "fill", ...range, "0");
+  await dsm(place, "checkpoint", "restore", "latest", "--dir", directory, "--yes");
+  require(await dsm(place, "client", "read", ...range) === MESSAGE, "the checkpoint did not bring the bytes back");
   console.log(`\n${style.green("the checkpoint has brought them back.")} Stopping everything in order…`);
 }
 
-async function dsmQuiet(config: string, ...args: string[]): Promise<string> {
+async function dsmQuiet({ config }: Place, ...args: string[]): Promise<string> {
   const { stdout } = await new Deno.Command(Deno.execPath(), { args: [...RUN, ...args], env: { DSM_CONFIG: config } })
     .output();
   return new TextDecoder().decode(stdout);

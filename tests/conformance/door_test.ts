@@ -12,6 +12,7 @@ import { defaultDoor, ENTRY_MS_MAX, NOT_LET_IN } from "../../lib/node/common/doo
 import type { DoorSettings } from "../../lib/node/common/door.ts";
 import { NOBODY_UID } from "../../lib/node/common/peer_uid.ts";
 import { LocalLogger } from "../../lib/node/logger/local_logger.ts";
+import { RegistryServer } from "../../lib/node/registry/registry_server.ts";
 import type { Fields } from "../../lib/wire/messages.ts";
 import { decodeHeader } from "../../lib/wire/frame.ts";
 import { ENTRY_HEADER_SIZE_MAX, MAGIC, PREFIX_SIZE } from "../../lib/wire/messages.ts";
@@ -127,6 +128,29 @@ async function startLogger(network: TestNetwork, door: DoorSettings): Promise<Ta
   }
 }
 
+async function startRegistry(transport: TransportName, network: TestNetwork, door: DoorSettings): Promise<Target> {
+  const lines: string[] = [];
+  const secret = door.secret as Uint8Array<ArrayBuffer>;
+  const registry = await RegistryServer.start(
+    { host: network.here, port: 0, transport, stallMsMax: 30_000, door },
+    (level, message) => lines.push(`${level}: ${message}`),
+  );
+  const where = { host: network.here, port: registry.port };
+  return {
+    where,
+    secret,
+    lines,
+    forged: frame("bind", 1, { name: "forged", value: "1", isLeased: false, replaces: true }),
+    async served() {
+      using caller = await Caller.welcomed(where, secret);
+      await caller.send(caller.seal(frame("registryInfo", 1, {})));
+      const { header } = await caller.sealedReply();
+      return (header.fields as Fields<"registryInfoReply">).revision;
+    },
+    [Symbol.asyncDispose]: () => registry.stop(),
+  };
+}
+
 const ROLES: readonly (readonly [string, Start])[] = [
   ...TRANSPORTS.map((transport): [string, Start] => [
     `memory server, ${transport}`,
@@ -134,6 +158,10 @@ const ROLES: readonly (readonly [string, Start])[] = [
   ]),
   ["config server", startConfig],
   ["logger", startLogger],
+  ...TRANSPORTS.map((transport): [string, Start] => [
+    `registry, ${transport}`,
+    (network, door) => startRegistry(transport, network, door),
+  ]),
 ];
 
 /** On each role, with a secret of its own. */
@@ -199,7 +227,7 @@ onEach("a proof is of the very frames: the uid, the versions, the token, the ser
   const mine = { nonce: nonce(), uid: 4711 };
   const roleOf = (challenge: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
     const { nonce } = decodeHeader(challenge.subarray(PREFIX_SIZE)).fields as Fields<"challenge">;
-    return frame("challenge", 0, { nonce, role: "registry" });
+    return frame("challenge", 0, { nonce, role: "another" });
   };
   const same = (challenge: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => challenge;
   for (

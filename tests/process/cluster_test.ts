@@ -68,7 +68,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test(`up --local 3 serves one space; ${signal} stops all of it and leaves nothing`, async () => {
     await using up = new Up("--local", "3");
     await up.ready();
-    assertMatch(up.program.stdout, /^ready up 127\.0\.0\.1:\d+ servers=3\n$/);
+    assertMatch(up.program.stdout, /^ready up 127\.0\.0\.1:\d+ servers=3 registry=127\.0\.0\.1:\d+\n$/);
     const pids = await up.pids();
     assertEquals(new Set(pids).size, 3);
     assertEquals(segmentsOf(pids).length, 3);
@@ -175,13 +175,14 @@ Deno.test("up in the background: ready when it returns, each time; down ends it"
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;
   listener.close();
-  const place = ["--port", `${port}`, "--base-port", "0", "--dir", dir.file("checkpoints")];
+  const place = ["--port", `${port}`, "--registry-port", "0", "--base-port", "0", "--dir", dir.file("checkpoints")];
   const detached = ["up", "--local", "2", "-d", ...place, "--size", "64KiB"];
   const client = (...args: string[]) => dsm(["client", ...args, "--config", `127.0.0.1:${port}`], { env });
   const pidsSeen: number[] = [];
   for (let round = 0; round < 2; round++) {
     const up = await dsm(detached, { env });
-    assertEquals([up.code, up.stdout], [0, `ready up 127.0.0.1:${port} servers=2\n`], up.stderr);
+    assertEquals(up.code, 0, up.stderr);
+    assertMatch(up.stdout, new RegExp(`^ready up 127\\.0\\.0\\.1:${port} servers=2 registry=127\\.0\\.0\\.1:\\d+\n$`));
     // at once: a client would try again for a while
     (await Deno.connect({ port })).close();
     assertEquals((await client("write", "0", "x")).code, 0);

@@ -86,7 +86,10 @@ Deno.test("what makes no sense together is refused before anything is done", asy
     [["ipcrm", "-m", "1", "--yes"], /--orphans/],
     [["ipcs", "-t", "-p"], /--time and --pid/],
     [["ipcs", "-i", "1", "-t"], /--time/],
-    [["ipcmk"], /--shmem is missing/],
+    [["ipcs", "-a", "-i", "1"], /either -m or -q/],
+    [["ipcmk"], /-M SIZE or -Q/],
+    [["ipcrm", "--all-queues", "--host"], /everybody on this host/],
+    [["ipcrm", "-Q", "1", "--orphans"], /leave out the queues/],
   ];
   await Promise.all(refused.map(async ([args, says]) => {
     const { code, stdout, stderr } = await dsm(args);

@@ -2,7 +2,9 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { PeerLostError, SystemError } from "../../lib/base/errors.ts";
 import type { NameEvent } from "../../lib/registry/names.ts";
-import { dsm, ready, startDsm, TempDir } from "../support/processes.ts";
+import { testWhere } from "../support/machine.ts";
+import { HAS_NETWORK, TestNetwork } from "../support/network.ts";
+import { dsm, dsmCommand, ready, runCommand, startDsm, TempDir } from "../support/processes.ts";
 import { TestRegistry } from "../support/registry.ts";
 import { until, within } from "../support/until.ts";
 
@@ -173,7 +175,35 @@ Deno.test("dsm registry: a second one on its state or its port is refused, and a
   }
   const far = await dsm(["registry", "0", "--host", "0.0.0.0"]);
   assertEquals(far.code, 2);
+  assertStringIncludes(far.stderr, "dsm secret new FILE makes one");
 });
+
+testWhere(
+  HAS_NETWORK,
+  "no network namespaces here",
+  "a registry beyond this host: with the secret, from another one",
+  async () => {
+    using network = new TestNetwork();
+    await using dir = new TempDir();
+    const secret = dir.file("secret");
+    assertEquals((await dsm(["secret", "new", secret])).code, 0);
+    const program = startDsm(["registry", "0", "--host", network.here, "--secret", secret]);
+    try {
+      const address = `${network.here}:${(await ready(program)).port}`;
+      const there = (...args: string[]) => runCommand(network.overThere(...dsmCommand(...args, "--registry", address)));
+      assertEquals((await there("registry", "bind", "a", "1", "--secret", secret)).stdout, "1\n");
+      assertEquals((await there("registry", "query", "a", "--secret", secret)).stdout, "1\n");
+      assertEquals((await there("queue", "send", "7", "hello", "--create", "--secret", secret)).code, 0);
+      assertEquals((await dsm(["queue", "recv", "7", "--registry", address, "--secret", secret])).stdout, "hello\n");
+      const without = await there("registry", "query", "a");
+      assertEquals([without.code, without.stdout], [1, ""]);
+      const [row] = JSON.parse((await there("registry", "list", "--json", "--secret", secret)).stdout);
+      assertEquals(row.uid, 65_534, "root there is not root here");
+    } finally {
+      await program[Symbol.asyncDispose]();
+    }
+  },
+);
 
 Deno.test("names: who asks somebody else than a registry is told so", async () => {
   await using dir = new TempDir();

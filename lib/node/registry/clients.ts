@@ -16,7 +16,7 @@ export type User = Omit<Principal, "pid">;
 export interface Client {
   /** Its session; answers are remembered as the bytes that were sent. */
   readonly session: Session<Uint8Array<ArrayBuffer>>;
-  /** Who it was when it began: a session is resumed by its token, whoever has that. */
+  /** Who it was when it began; only he resumes its session. */
   readonly user: User;
   /** Which life of the cluster it is in, by its latest request. */
   incarnation: number;
@@ -54,7 +54,8 @@ export class Clients {
    * @returns the client, and where it was resumed the link that it leaves.
    */
   greet(token: string, link: Link, user: User): { readonly client: Client; readonly left: Link | undefined } {
-    const known = this.#byToken.get(token);
+    const present = this.#byToken.get(token);
+    const known = present?.user.uid === user.uid ? present : undefined;
     const resumed = known && this.#sessions.resume(token, link);
     if (known && resumed) return { client: known, left: resumed.left };
     const session = this.#sessions.begin(link, this.#absent.delete(token) ? token : undefined);
