@@ -31,6 +31,18 @@ Deno.test("README.md's two commands stand on lines of their own", () => {
   for (const task of ["demo", "test"]) assertMatch(README, new RegExp(`^ {4}npx -y deno@2\\.9\\.6 task ${task}$`, "m"));
 });
 
+Deno.test("README.md's example of message queues runs, and leaves no queue", async () => {
+  await using dir = new TempDir();
+  const source = block("ts", "hostQueues").replace('"./mod.ts"', JSON.stringify(`file://${ROOT}mod.ts`));
+  await Deno.writeTextFile(
+    dir.file("readme.ts"),
+    `${source}\nconsole.log(await queue.status().catch(({ code }) => code));`,
+  );
+  const command = [Deno.execPath(), "run", "--check", "--config", `${ROOT}deno.json`, "-A", dir.file("readme.ts")];
+  const { stdout, stderr } = await runCommand(command);
+  assertEquals(stdout, "hello\nEINVAL\n", stderr);
+});
+
 Deno.test("README.md's example of the library runs, and prints what it says", async () => {
   await using cluster = await TestCluster.start();
   await using dir = new TempDir();
