@@ -306,17 +306,32 @@ ends $standalone 0 "kill $standalone, distributed_shm_server"
 
 if ./dsm up --help >/dev/null 2>&1; then
   export DSM_CONFIG=127.0.0.1:$up
-  start up "ready up 127.0.0.1:$up servers=3" ./dsm up --local 3 --port $up --base-port $base --dir "$work/up"
+  start up "ready up 127.0.0.1:$up servers=3 registry=127.0.0.1:*" ./dsm up --local 3 --port $up --base-port $base --dir "$work/up"
   up_pid=$started
   expect 0 '*up*up*up*' ./dsm status
   expect 0 '' ./dsm client write $((region - 3)) 'one command'
   expect 0 'one command' ./dsm client read $((region - 3)) $((region + 8))
   expect 0 "$work/up/*" ./dsm checkpoint take
+  if [ "$SMOKE_INNER" = namespaces ]; then
+    # the registry that dsm up has started, on its own port
+    expect 0 '1' ./dsm registry bind printer 127.0.0.1:9100
+    expect 0 '127.0.0.1:9100' ./dsm registry query printer
+    expect 0 '*' ./dsm ipcmk -Q --key 0x51
+    expect 0 '' ./dsm queue send 0x51 --type 2 hello
+    expect 0 'hello' ./dsm queue recv 0x51 --type=-9
+  fi
   expect 0 '*stopped*' ./dsm down
   ends $up_pid 0 "dsm up, stopped by dsm down"
   expect 0 "ready up 127.0.0.1:$up servers=2*" ./dsm up --local 2 -d --port $up --base-port $base --no-logger
   expect 0 '*up*up*' ./dsm status
   expect 0 '*stopped*' ./dsm down
+fi
+
+# ---- the registry exercise, over both ways
+
+if ./dsm registry run --help >/dev/null 2>&1; then
+  expect 0 '*server 2 ended with resource *' ./dsm registry run --interval 20ms
+  expect 0 '*server 2 ended with resource *' ./dsm registry run --interval 20ms --over tcp
 fi
 
 # ---- nothing is left

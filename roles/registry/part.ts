@@ -25,6 +25,11 @@ export const part = command({
   name: "part",
   about: "one process of the exercise, as run starts it",
   details: "It ends when its standard input does: that is how it sees that its parent has ended.",
+  examples: [
+    ["dsm registry part registry", "the registry, on the kernel's queues; it says the ids of its mailboxes"],
+    ["dsm registry part server 1 65536 65537", "server 1, with those mailboxes"],
+    ["dsm registry part client 1 65536 65537 2 3 1000", "client 1: 2 servers to choose from, 3 messages, one a second"],
+  ],
   args: { name: { kind: "string", about: "which", choices: ["registry", "server", "client"] } },
   rest: { name: "words", about: "numbers; see dsm registry run --help" },
   options: {

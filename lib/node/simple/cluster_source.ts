@@ -44,10 +44,10 @@ export class ClusterSource implements SegmentSource {
   #config = "";
 
   /** Knows of no cluster yet. @param files what it proves itself with to config servers beyond this host. */
-  constructor(home: SimpleHome, files: CredentialFiles, log: LogSink) {
+  constructor(home: SimpleHome, { secret, tlsCa }: CredentialFiles, log: LogSink) {
     this.#home = home;
-    this.#files = files;
-    this.#credentials = readCredentials(files);
+    this.#files = { secret, tlsCa };
+    this.#credentials = readCredentials(this.#files);
     this.#log = log;
   }
 
