@@ -26,7 +26,7 @@ const STEP_SIZE = PAGE_SIZE;
 /** The same while nobody does. */
 const QUIET_STEP_SIZE = 16 * PAGE_SIZE;
 /** How much must have been copied without meeting a writer before nobody is taken to write: his guard or a block of his. */
-const QUIET_SIZE = 1024 * 1024;
+const QUIET_SIZE = 16 * 1024 * 1024;
 /** Takes tried before the guards are waited for. */
 const TRIES_MAX = 3;
 /** How long a wait for guards lasts before it is looked at whether it is still wanted. */
