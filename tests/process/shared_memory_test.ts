@@ -14,19 +14,16 @@ interface Traced {
   readonly onSockets: number;
 }
 
-/** What strace saw of a client: `raw=` prints addresses instead of contents. */
+/** What strace saw of a client, of all its threads: `raw=` prints addresses instead of contents. */
 function readTrace(trace: string): Traced {
-  const segments: { from: bigint; to: bigint }[] = [];
+  const segments = [...trace.matchAll(/^shmat\(.*= (0x[0-9a-f]+)$/gm)].map(([, address]) => {
+    // a test's segments are larger than the file's part in them, and far from everything else
+    return { from: BigInt(address ?? 0), to: BigInt(address ?? 0) + 4n * 2n ** 20n };
+  });
   let [intoMemory, elsewhere, onSockets] = [0, 0, 0];
   for (const line of trace.split("\n")) {
-    const attached = /shmat\(.*= (0x[0-9a-f]+)$/.exec(line);
-    if (attached) {
-      // a test's segments are larger than the file's part in them, and far from everything else
-      segments.push({ from: BigInt(attached[1] ?? 0), to: BigInt(attached[1] ?? 0) + 4n * 2n ** 20n });
-      continue;
-    }
     const [, call, , address, , result] =
-      /\b(read|write|pread64|pwrite64|sendto|recvfrom|sendmsg|recvmsg|writev|readv)\((\w+), (0x[0-9a-f]+)(.*)\) = (\w+)/
+      /\b(read|write|pread64|pwrite64|sendto|recvfrom|sendmsg|recvmsg|writev|readv)\((\w+), (0x[0-9a-f]+)(.*)\) += (\w+)/
         .exec(line) ?? [];
     if (!call || !result) continue;
     const size = Number(result);
@@ -41,14 +38,16 @@ function readTrace(trace: string): Traced {
 const CALLS = "read,write,pread64,pwrite64,sendto,recvfrom,sendmsg,recvmsg,writev,readv";
 const CAN_TRACE = have("strace") && works("strace", "-o", "/dev/null", "true");
 
-async function traced(cluster: TestCluster, dir: TempDir, ...args: string[]): Promise<Traced> {
-  const output = dir.file("trace");
+async function traced(cluster: TestCluster, ...args: string[]): Promise<Traced> {
+  // a file for each thread: in one file strace cuts a call in two when another thread's comes in between
+  await using traces = new TempDir();
   const { code, stderr } = await runCommand([
-    ...["strace", "-f", "-o", output, "-e", `trace=${CALLS},shmat`, "-e", `raw=${CALLS}`],
+    ...["strace", "-ff", "-o", traces.file("trace"), "-e", `trace=${CALLS},shmat`, "-e", `raw=${CALLS}`],
     ...dsmCommand("client", ...args, "--config", cluster.address),
   ]);
   assertEquals(code, 0, stderr);
-  return readTrace(await Deno.readTextFile(output));
+  const files = await Array.fromAsync(Deno.readDir(traces.path), ({ name }) => Deno.readTextFile(traces.file(name)));
+  return readTrace(files.join("\n"));
 }
 
 testWhere(
@@ -60,9 +59,9 @@ testWhere(
     await using cluster = await TestCluster.start({ servers: 2, args: ["--size", "4MiB"] });
     await Deno.writeFile(dir.file("in"), new Uint8Array(FILE_SIZE).fill(0x5a));
     const start = 2 ** 21; // over both servers
-    const untraced = await traced(cluster, dir, "info");
-    const load = await traced(cluster, dir, "load", dir.file("in"), `${start}`);
-    const save = await traced(cluster, dir, "save", `${start}`, `${start + FILE_SIZE}`, dir.file("out"));
+    const untraced = await traced(cluster, "info");
+    const load = await traced(cluster, "load", dir.file("in"), `${start}`);
+    const save = await traced(cluster, "save", `${start}`, `${start + FILE_SIZE}`, dir.file("out"));
     for (const [what, seen] of Object.entries({ load, save })) {
       assertEquals(seen.intoMemory, FILE_SIZE, what);
       assert(seen.onSockets < 64 * 1024, `${what}: ${seen.onSockets} bytes on sockets`);
@@ -71,7 +70,7 @@ testWhere(
     }
     assertEquals((await runCommand(["cmp", dir.file("in"), dir.file("out")])).code, 0);
     // the trace would have shown it: over TCP every byte is on a socket
-    const overTcp = await traced(cluster, dir, "load", dir.file("in"), `${start}`, "--no-attach");
+    const overTcp = await traced(cluster, "load", dir.file("in"), `${start}`, "--no-attach");
     assertEquals(overTcp.intoMemory, 0);
   },
 );
