@@ -23,7 +23,7 @@ import { exchangeOf, isSame } from "../../wire/proof.ts";
 import type { Exchange } from "../../wire/proof.ts";
 import { Opener, Sealer } from "../../wire/seal.ts";
 import type { LogSink } from "./log_sink.ts";
-import { acceptHello } from "./native_hello.ts";
+import { acceptHello, startsNative } from "./native_hello.ts";
 import { putBytes } from "./native_reply.ts";
 import { NOBODY_UID, uidOfPeer } from "./peer_uid.ts";
 
@@ -184,12 +184,41 @@ export class Door {
   }
 
   /** It has sent its first bytes, or some of them: it has not much time to go on. */
-  begun(visit: Visit): void {
+  #begun(visit: Visit): void {
     if (visit.dialect || visit.dueMs === Infinity) this.#await(visit, ENTRY_MS_MAX);
   }
 
+  /**
+   * Looks at what one says who is not let in yet, `bytes[start … end]`. Afterwards it has a guest, with a hello if it speaks
+   * the native dialect, or is over, or has more to send.
+   *
+   * @param dialectOf the dialect of the first bytes; undefined while they may still become one. Unless given, the service
+   * speaks the native one only.
+   * @returns up to where they were taken.
+   * @throws ProtocolError for bytes of no dialect, and for frames out of their turn.
+   */
+  enter(
+    visit: Visit,
+    bytes: Uint8Array<ArrayBuffer>,
+    view: DataView,
+    start: number,
+    end: number,
+    dialectOf: (first: Uint8Array) => Dialect | undefined = nativeOrNone,
+  ): number {
+    let at = start;
+    if (!visit.dialect) {
+      visit.dialect = dialectOf(bytes.subarray(start, end));
+      this.#begun(visit);
+      if (!visit.dialect) return start;
+      if (visit.dialect === "native") at += MAGIC.length;
+    }
+    if (visit.dialect === "native") return this.#enterNative(visit, bytes, view, at, end);
+    this.#enterUnproved(visit, visit.dialect);
+    return visit.isOver ? end : at;
+  }
+
   /** Looks at one that speaks a dialect that proves nothing: it has a guest afterwards, or is closed. */
-  enterUnproved(visit: Visit, dialect: UnprovedDialect): void {
+  #enterUnproved(visit: Visit, dialect: UnprovedDialect): void {
     const judgement = judge(this.#settings, visit.caller, dialect);
     if (judgement.kind === "in") this.#letIn(visit, judgement.guest);
     else this.#turnAway(visit, judgement.kind === "away" ? judgement.reason : NOT_LET_IN);
@@ -202,7 +231,7 @@ export class Door {
    * @returns up to where they were taken.
    * @throws ProtocolError for anything but `hello` and `prove` in their turn.
    */
-  enterNative(visit: Visit, bytes: Uint8Array<ArrayBuffer>, view: DataView, start: number, end: number): number {
+  #enterNative(visit: Visit, bytes: Uint8Array<ArrayBuffer>, view: DataView, start: number, end: number): number {
     let at = start;
     while (end - at >= PREFIX_SIZE && !visit.guest && !visit.isOver) {
       const { headerSize, payloadSize } = frameSizes(view, at);
@@ -317,6 +346,10 @@ export class Door {
     this.#forget(visit);
     visit.link.close();
   }
+}
+
+function nativeOrNone(first: Uint8Array): Dialect | undefined {
+  return startsNative(first) ? "native" : undefined;
 }
 
 /** A frame of one who says nothing of lives and epochs to strangers. */

@@ -20,12 +20,10 @@ import { judgeEpoch, meetEpoch } from "../../wire/epoch.ts";
 import type { EpochVerdict, EpochWord } from "../../wire/epoch.ts";
 import { encodeFrame } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import type { Fields, MessageName } from "../../wire/messages.ts";
 import { Door, ENTRY_MS_MAX } from "../common/door.ts";
 import type { DoorSettings, Guest, Visit } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import { startsNative } from "../common/native_hello.ts";
 import { putBytes, putPayload } from "../common/native_reply.ts";
 import { takePlainRequests } from "../common/plain_requests.ts";
 import { Sessions } from "../common/sessions.ts";
@@ -139,14 +137,7 @@ export class ConfigService implements Service {
     start: number,
     size: number,
   ): number {
-    let at = start;
-    if (!visit.dialect) {
-      if (!startsNative(bytes.subarray(start, size))) return start;
-      visit.dialect = "native";
-      this.#door.begun(visit);
-      at += MAGIC.length;
-    }
-    at = this.#door.enterNative(visit, bytes, view, at, size);
+    const at = this.#door.enter(visit, bytes, view, start, size);
     if (!visit.guest || !visit.hello) return at;
     talk.visit = undefined;
     talk.guest = visit.guest;

@@ -104,16 +104,8 @@ export class LoggerService implements Service {
     start: number,
     end: number,
   ): number {
-    let at = start;
-    if (!visit.dialect) {
-      visit.dialect = dialectOf(bytes.subarray(start, end));
-      this.#door.begun(visit);
-      if (!visit.dialect) return start;
-      if (visit.dialect === "native") at += MAGIC.length;
-    }
-    if (visit.dialect === "native") at = this.#door.enterNative(visit, bytes, view, at, end);
-    else this.#door.enterUnproved(visit, visit.dialect);
-    if (!visit.guest) return visit.isOver ? end : at;
+    const at = this.#door.enter(visit, bytes, view, start, end, dialectOf);
+    if (!visit.guest || !visit.dialect) return at;
     talk.visit = undefined;
     talk.dialect = visit.dialect;
     // beyond this host who has not proved the secret is let in by --allow-unauthenticated only, for this very purpose

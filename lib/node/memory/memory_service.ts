@@ -19,7 +19,6 @@ import type { Inbox } from "../../net/inbox.ts";
 import type { Link, Service } from "../../net/transport.ts";
 import { isClassicStart } from "../../wire/classic.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC } from "../../wire/messages.ts";
 import { SIMPLE_START } from "../../wire/simple.ts";
 import { Door } from "../common/door.ts";
 import type { Dialect, Visit } from "../common/door.ts";
@@ -139,23 +138,15 @@ export class MemoryService implements Service {
     start: number,
     size: number,
   ): number {
-    let at = start;
-    if (!visit.dialect) {
-      visit.dialect = dialectOf(bytes.subarray(start, size));
-      this.#door.begun(visit);
-      if (!visit.dialect) return start;
-      if (visit.dialect === "native") at += MAGIC.length;
-    }
-    if (visit.dialect === "native") at = this.#door.enterNative(visit, bytes, view, at, size);
-    else this.#door.enterUnproved(visit, visit.dialect);
-    const { guest } = visit;
-    if (!guest) return visit.isOver ? size : at;
+    const at = this.#door.enter(visit, bytes, view, start, size, dialectOf);
+    const { guest, dialect } = visit;
+    if (!guest || !dialect) return at;
     talk.visit = undefined;
-    talk.dialect = visit.dialect;
+    talk.dialect = dialect;
     talk.uid = guest.uid;
     talk.uidBy = guest.by;
     talk.isPrivileged = guest.by !== "nobody" && (guest.uid === 0 || guest.uid === this.#options.door.ownUid);
-    if (visit.dialect === "simple") talk.simple = this.#simple.begin();
+    if (dialect === "simple") talk.simple = this.#simple.begin();
     if (visit.hello) talk.session = this.#control.serveHello(link, visit.hello, visit.version);
     return at;
   }

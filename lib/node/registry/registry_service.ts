@@ -18,11 +18,10 @@ import { meetEpoch } from "../../wire/epoch.ts";
 import type { EpochWord } from "../../wire/epoch.ts";
 import { decodeHeader, frameSizes, requirePayload } from "../../wire/frame.ts";
 import type { Header } from "../../wire/frame.ts";
-import { MAGIC, PREFIX_SIZE } from "../../wire/messages.ts";
+import { PREFIX_SIZE } from "../../wire/messages.ts";
 import { ENTRY_MS_MAX } from "../common/door.ts";
 import type { Door, Guest, Visit } from "../common/door.ts";
 import type { LogSink } from "../common/log_sink.ts";
-import { startsNative } from "../common/native_hello.ts";
 import { Clients } from "./clients.ts";
 import type { Client, User } from "./clients.ts";
 import { isNameRequest, NameRequests } from "./name_requests.ts";
@@ -231,14 +230,8 @@ export class RegistryService implements Service {
     view: DataView<ArrayBuffer>,
     part: { start: number; readonly end: number },
   ): void {
-    if (!visit.dialect) {
-      if (!startsNative(bytes.subarray(part.start, part.end))) return;
-      visit.dialect = "native";
-      this.#door.begun(visit);
-      part.start += MAGIC.length;
-    }
     try {
-      part.start = this.#door.enterNative(visit, bytes, view, part.start, part.end);
+      part.start = this.#door.enter(visit, bytes, view, part.start, part.end);
     } finally {
       link.endReplies();
     }
