@@ -11,6 +11,7 @@ import {
   framed,
   octal,
   owner,
+  ownersText,
   permissions,
   tableText,
   timeCell,
@@ -60,13 +61,7 @@ export function queuePidsText(queues: readonly QueueStatus[], names: Names): str
 
 /** `ipcs -q -c`: whose they are and were. */
 export function queueCreatorsText(queues: readonly QueueStatus[], names: Names): string {
-  return tableText("Message Queues Creators/Owners", [
-    ["msqid", "perms", "cuid", "cgid", "uid", "gid"].map(cell),
-    ...queues.map(({ id, mode, uid, gid, cuid, cgid }) => {
-      const people = [names.user(cuid) ?? cuid, names.group(cgid) ?? cgid, names.user(uid) ?? uid];
-      return [id, permissions(mode), ...people, names.group(gid) ?? gid].map(cell);
-    }),
-  ]);
+  return ownersText("Message Queues Creators/Owners", "msqid", queues, names);
 }
 
 /** `ipcs -q -i ID`: all of one. */

@@ -14,6 +14,7 @@ import {
   framed,
   octal,
   owner,
+  ownersText,
   permissions,
   tableText,
   timeCell,
@@ -59,13 +60,7 @@ export function pidsText(segments: readonly ListedSegment[], names: Names): stri
 
 /** `ipcs -m -c`: whose they are and were. */
 export function creatorsText(segments: readonly ListedSegment[], names: Names): string {
-  return tableText("Shared Memory Segment Creators/Owners", [
-    ["shmid", "perms", "cuid", "cgid", "uid", "gid"].map(cell),
-    ...segments.map(({ id, mode, uid, gid, cuid, cgid }) => {
-      const people = [names.user(cuid) ?? cuid, names.group(cgid) ?? cgid, names.user(uid) ?? uid];
-      return [id, permissions(mode), ...people, names.group(gid) ?? gid].map(cell);
-    }),
-  ]);
+  return ownersText("Shared Memory Segment Creators/Owners", "shmid", segments, names);
 }
 
 /** `ipcs -m -i ID`: all of one. */

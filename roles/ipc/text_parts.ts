@@ -20,6 +20,33 @@ const DATE_WIDTH = 26;
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/** Whose an object is and was. */
+export interface Owned {
+  /** What the calls name it by. */
+  readonly id: number;
+  /** Its mode. */
+  readonly mode: number;
+  /** Owner's user id. */
+  readonly uid: number;
+  /** Owner's group id. */
+  readonly gid: number;
+  /** Creator's user id. */
+  readonly cuid: number;
+  /** Creator's group id. */
+  readonly cgid: number;
+}
+
+/** `ipcs -c`: whose objects are and were. @param idColumn such as `shmid`. */
+export function ownersText(title: string, idColumn: string, objects: readonly Owned[], names: Names): string {
+  return tableText(title, [
+    [idColumn, "perms", "cuid", "cgid", "uid", "gid"].map(cell),
+    ...objects.map(({ id, mode, uid, gid, cuid, cgid }) => {
+      const people = [names.user(cuid) ?? cuid, names.group(cgid) ?? cgid, names.user(uid) ?? uid];
+      return [id, permissions(mode), ...people, names.group(gid) ?? gid].map(cell);
+    }),
+  ]);
+}
+
 /** A title and rows of cells. */
 export function tableText(title: string, lines: readonly (readonly string[])[]): string {
   return framed([titleLine(title), ...lines.map((cells) => cells.join(" "))]);
