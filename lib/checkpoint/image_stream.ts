@@ -35,6 +35,8 @@ export class ImageStream {
   readonly #size: number;
   readonly #base: Base | undefined;
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  /** The first of the base's ranges that does not end before the step. */
+  #range = 0;
   /** The step that is filled, and its bytes once there are some. */
   #step = 0;
   #bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -92,7 +94,9 @@ export class ImageStream {
 
   #baseHasData(): boolean {
     const start = this.#step * STEP_SIZE;
-    return this.#base?.ranges.some((range) => range.start < start + STEP_SIZE && range.end > start) ?? false;
+    const ranges = this.#base?.ranges ?? [];
+    while ((ranges[this.#range]?.end ?? Infinity) <= start) this.#range++;
+    return (ranges[this.#range]?.start ?? Infinity) < start + STEP_SIZE;
   }
 
   /** The bytes that the present step begins as. */
