@@ -9,7 +9,7 @@ import type { Cluster } from "../../mod.ts";
 import { SHM_LOCK } from "../../lib/ipc/segments/flags.ts";
 import type { ClusterCall } from "../support/cluster_calls.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
-import type { Identity } from "../support/kernel_segments.ts";
+import type { Identity } from "../support/kernel_process.ts";
 import { concat, frame, hello } from "../support/frames.ts";
 import { openCluster, ready, runCommand, startDsm, testWhere, works } from "../support/processes.ts";
 import type { Ran } from "../support/processes.ts";

@@ -29,7 +29,8 @@ export class KernelProcess<Call, Reply> implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: AsyncIterator<string>;
-  #hasEnded = false;
+  /** Whether it was killed. */
+  hasEnded = false;
 
   private constructor(child: Deno.ChildProcess) {
     this.pid = child.pid;
@@ -87,8 +88,8 @@ export class KernelProcess<Call, Reply> implements AsyncDisposable {
 
   /** Kills it with SIGKILL and waits for its end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    if (this.hasEnded) return;
+    this.hasEnded = true;
     this.#child.kill("SIGKILL");
     await this.#child.status;
     await this.#input.abort().catch(() => {});
@@ -110,6 +111,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncG
 const CLONE_NEWIPC = 0x0800_0000;
 
 const SYMBOLS = {
+  __errno_location: { parameters: [], result: "pointer" },
   unshare: { parameters: ["i32"], result: "i32" },
   setgroups: { parameters: ["usize", "buffer"], result: "i32" },
   setgid: { parameters: ["u32"], result: "i32" },
@@ -135,6 +137,40 @@ export function enter([namespace = "host", identity = "null"]: readonly string[]
     require(libc.setuid(who.uid), "setuid");
   }
   say(entered);
+}
+
+/** What came of a call. */
+export interface Outcome {
+  /** What it returned, -1 for a failure. */
+  readonly value: number;
+  /** 0, or why it failed. */
+  readonly errno: number;
+}
+
+/** errno of this thread, and what calls come to by it. */
+export class Errno {
+  readonly #cell: Int32Array;
+
+  constructor() {
+    const cell = Deno.dlopen("libc.so.6", SYMBOLS).symbols.__errno_location();
+    if (cell === null) throw new Error("this C library keeps no errno");
+    this.#cell = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(cell, 4));
+  }
+
+  /** What a call that has just returned `value` came to. */
+  of(value: number): Outcome {
+    const errno = this.#cell[0] as number;
+    return { value, errno: value === -1 ? errno : 0 };
+  }
+
+  /**
+   * Makes a call that does not wait; once more when it fails. It changed nothing then, and its errno may be somebody else's:
+   * between its return and the look at errno this thread may have compiled a function, or waited for the collector.
+   */
+  outcomeOf(call: () => number): Outcome {
+    const first = call();
+    return first === -1 ? this.of(call()) : { value: first, errno: 0 };
+  }
 }
 
 /** Writes a line to the parent. */

@@ -11,8 +11,8 @@ import { SystemError } from "../../lib/base/errors.ts";
 import type { QueueChange } from "../../lib/ipc/queues/calls.ts";
 import type { MsgctlResult } from "../../lib/ipc/queues/msgctl.ts";
 import { KernelQueues } from "../../lib/node/queues/kernel_queues.ts";
-import { enter, KernelProcess, requests, say } from "./kernel_process.ts";
-import type { Identity } from "./kernel_process.ts";
+import { enter, Errno, KernelProcess, requests, say } from "./kernel_process.ts";
+import type { Identity, Outcome } from "./kernel_process.ts";
 
 /** A call; texts are ASCII. */
 export type KernelCall =
@@ -77,11 +77,7 @@ export type KernelStatus = Readonly<
 >;
 
 /** What came of a call. */
-export interface KernelReply {
-  /** What it returned, -1 for a failure. */
-  readonly value: number;
-  /** 0, or why it failed. */
-  readonly errno: number;
+export interface KernelReply extends Outcome {
   /** Of a `msgrcv`. */
   readonly message?: KernelMessage;
   /** Of IPC_STAT, MSG_STAT, MSG_STAT_ANY. */
@@ -118,7 +114,6 @@ const DATA_SIZE = 256;
 const TEXT_SIZE = 2 ** 17;
 
 const SYMBOLS = {
-  __errno_location: { parameters: [], result: "pointer" },
   msgget: { parameters: ["i32", "i32"], result: "i32" },
   msgsnd: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   msgrcv: { parameters: ["i32", "buffer", "usize", "i64", "i32"], result: "i32" },
@@ -128,20 +123,14 @@ const SYMBOLS = {
 /** The child's side: its C library. */
 class Kernel {
   readonly #libc = Deno.dlopen("libc.so.6", SYMBOLS).symbols;
-  readonly #errno: Int32Array;
+  readonly #errno = new Errno();
   readonly #text = new Uint8Array(new ArrayBuffer(8 + TEXT_SIZE));
   readonly #type = new BigInt64Array(this.#text.buffer, 0, 1);
-
-  constructor() {
-    const cell = this.#libc.__errno_location();
-    if (cell === null) throw new Error("this C library keeps no errno");
-    this.#errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(cell, 4));
-  }
 
   make(request: KernelCall): KernelReply {
     switch (request.call) {
       case "msgget":
-        return this.#reply(() => this.#libc.msgget(request.key | 0, request.flags));
+        return this.#errno.outcomeOf(() => this.#libc.msgget(request.key | 0, request.flags));
       case "msgsnd":
         return this.#wait(request.flags, ERRNO.EAGAIN, (flags) => {
           this.#type[0] = BigInt(request.type);
@@ -166,7 +155,7 @@ class Kernel {
     const call = (flags: number): number =>
       this.#libc.msgrcv(id, this.#text, BigInt.asUintN(64, BigInt(size)), BigInt(type), flags);
     // MSG_COPY never waits, and without IPC_NOWAIT it is refused
-    const reply = flags & MSG_COPY ? this.#reply(() => call(flags)) : this.#wait(flags, ERRNO.ENOMSG, call);
+    const reply = flags & MSG_COPY ? this.#errno.outcomeOf(() => call(flags)) : this.#wait(flags, ERRNO.ENOMSG, call);
     if (reply.errno !== 0) return reply;
     const text = new TextDecoder().decode(this.#text.subarray(8, 8 + reply.value));
     return { ...reply, message: { type: Number(this.#type[0]), text } };
@@ -193,7 +182,7 @@ class Kernel {
       view.setBigUint64(88, BigInt(change.qbytes), true);
     }
     const pointer = command === IPC_SET && !change ? null : data;
-    const reply = this.#reply(() => this.#libc.msgctl(id, command, pointer));
+    const reply = this.#errno.outcomeOf(() => this.#libc.msgctl(id, command, pointer));
     if (reply.errno !== 0) return reply;
     if (STATUS_COMMANDS.includes(command)) return { ...reply, status: statusIn(view) };
     const words = (indexes: readonly number[]): number[] => indexes.map((index) => view.getInt32(4 * index, true));
@@ -203,23 +192,9 @@ class Kernel {
 
   /** Makes a call, first without waiting; `none` is what it says then where it would wait. */
   #wait(flags: number, none: number, call: (flags: number) => number): KernelReply {
-    const reply = this.#reply(() => call(flags | IPC_NOWAIT));
+    const reply = this.#errno.outcomeOf(() => call(flags | IPC_NOWAIT));
     if (reply.errno !== none || flags & IPC_NOWAIT) return reply;
-    const value = call(flags);
-    const errno = this.#errno[0] as number;
-    return { value, errno: value === -1 ? errno : 0 };
-  }
-
-  /**
-   * Makes a call that does not wait; once more when it fails. It changed nothing then, and its errno may be somebody else's:
-   * between its return and the look at errno this thread may have compiled a function, or waited for the collector.
-   */
-  #reply(call: () => number): KernelReply {
-    const first = call();
-    if (first !== -1) return { value: first, errno: 0 };
-    const value = call();
-    const errno = this.#errno[0] as number;
-    return { value, errno: value === -1 ? errno : 0 };
+    return this.#errno.of(call(flags));
   }
 }
 

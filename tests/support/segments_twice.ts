@@ -17,7 +17,8 @@ import { SegmentTable } from "../../lib/ipc/segments/segment_table.ts";
 import { shmctl } from "../../lib/ipc/segments/shmctl.ts";
 import type { ShmctlResult } from "../../lib/ipc/segments/shmctl.ts";
 import { KernelCaller } from "./kernel_segments.ts";
-import type { Identity, KernelCall, KernelReply, KernelStatus } from "./kernel_segments.ts";
+import type { Identity } from "./kernel_process.ts";
+import type { KernelCall, KernelReply, KernelStatus } from "./kernel_segments.ts";
 
 /** How much later than ours the kernel's time of the same call may be, and 1 s earlier where it has not ticked yet. */
 const LATER_S_MAX = 5;

@@ -1,6 +1,6 @@
 /** The users of this host, as /etc/passwd and /etc/group have them: whom a config server knows the groups of. */
 import { groupsOf } from "../../lib/node/common/user_groups.ts";
-import type { Identity } from "./kernel_segments.ts";
+import type { Identity } from "./kernel_process.ts";
 
 /** All of them but root and nobody. */
 export function usersOfThisHost(): Identity[] {

@@ -18,7 +18,7 @@ import type { Limits } from "../../lib/ipc/segments/limits.ts";
 import { ObjectIds } from "../../lib/ipc/common/object_ids.ts";
 import * as native from "../../lib/sys/shared_memory.ts";
 import { KernelCaller } from "../support/kernel_segments.ts";
-import type { Identity } from "../support/kernel_segments.ts";
+import type { Identity } from "../support/kernel_process.ts";
 import { seededTest } from "../support/seeded.ts";
 import { CELLS } from "../support/segment_cells.ts";
 import type { Need } from "../support/segment_cells.ts";
