@@ -2,17 +2,13 @@
  * dsm's promise client against ioredis, both in Deno, each with its own server: 64-byte reads at random offsets. Client and
  * server run on one CPU, and on two.
  */
+import { CLIENT_REGION_SIZE, CLIENT_SIZE, compareClients, redisSide } from "./harness/clients.ts";
 import { isInstalled, type Peer, startDsmConfig, startDsmServer, startRedis } from "./harness/peers.ts";
 import { pinned, type Placement, placements } from "./harness/pin.ts";
-import { ExitError, numberOf, runForNumbers } from "./harness/processes.ts";
+import { runForNumbers } from "./harness/processes.ts";
 import { announce, type Bench, benchMain } from "./harness/program.ts";
-import { pairedRow, type Row, soloRow, type Subject } from "./harness/report.ts";
-import { interleave } from "./harness/rounds.ts";
+import type { Row, Subject } from "./harness/report.ts";
 
-const REGION_SIZE = 64 * 2 ** 20;
-const SIZE = 64;
-/** The exit status by which peers/ioredis_client.ts says so. */
-const IOREDIS_MISSING = 3;
 const RUN_LIMIT_MS = 120_000;
 
 interface Case {
@@ -29,7 +25,7 @@ function casesOf(placement: Placement): Case[] {
       field: "opsPerSecond",
       subject: {
         bench,
-        name: `64 in flight, read ${SIZE} B, ${placement.name}`,
+        name: `64 in flight, read ${CLIENT_SIZE} B, ${placement.name}`,
         unit: "ops/s",
         target: { of: "ratio", bound: "at least", value: 3 },
       },
@@ -37,35 +33,15 @@ function casesOf(placement: Placement): Case[] {
     {
       inFlight: 1,
       field: "p50Us",
-      subject: { bench, name: `1 in flight, read ${SIZE} B, p50, ${placement.name}`, unit: "us" },
+      subject: { bench, name: `1 in flight, read ${CLIENT_SIZE} B, p50, ${placement.name}`, unit: "us" },
     },
   ];
 }
 
-function runClient(placement: Placement, program: string, peer: Peer, inFlight: number, seconds: number) {
-  const path = new URL(`peers/${program}`, import.meta.url).pathname;
-  const words = [peer.host, peer.port, inFlight, seconds, SIZE, REGION_SIZE].map(String);
-  const command = [Deno.execPath(), "run", "-A", "--no-lock", path, ...words];
-  return runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS + seconds * 1000);
-}
-
 async function fill(bench: Bench, placement: Placement, protocol: string, peer: Peer): Promise<void> {
-  const words = [protocol, peer.host, String(peer.port), "1", "1", "read", String(SIZE), "0.1"];
-  const command = [bench.programs.loadGenerator, ...words, "--region", String(REGION_SIZE)];
+  const words = [protocol, peer.host, String(peer.port), "1", "1", "read", String(CLIENT_SIZE), "0.1"];
+  const command = [bench.programs.loadGenerator, ...words, "--region", String(CLIENT_REGION_SIZE)];
   await runForNumbers(pinned(placement.load, command), RUN_LIMIT_MS);
-}
-
-/** Why ioredis cannot be measured, or undefined when it can. */
-async function whyNoPeer(placement: Placement, redis: Peer | undefined): Promise<string | undefined> {
-  if (redis === undefined) return "redis-server is missing";
-  try {
-    await runClient(placement, "ioredis_client.ts", redis, 1, 0.1);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof ExitError) || error.status !== IOREDIS_MISSING) throw error;
-    console.error(error.message);
-    return "ioredis is missing";
-  }
 }
 
 async function benchPlacement(bench: Bench, placement: Placement): Promise<Row[]> {
@@ -77,20 +53,12 @@ async function benchPlacement(bench: Bench, placement: Placement): Promise<Row[]
   await using config = await startDsmConfig(directory, placement.server, [dsm]);
   await fill(bench, placement, "native", dsm);
   if (redis !== undefined) await fill(bench, placement, "redis", redis);
-  const missing = await whyNoPeer(placement, redis);
+  const peer = await redisSide(placement, "ioredis_client.ts", redis);
   const rows: Row[] = [];
   for (const { inFlight, field, subject } of cases) {
     announce(subject.bench, subject.name);
-    const run = async (program: string, peer: Peer): Promise<number> =>
-      numberOf(await runClient(placement, program, peer, inFlight, settings.seconds), field);
-    const ours = (): Promise<number> => run("dsm_client.ts", config);
-    if (redis !== undefined && missing === undefined) {
-      rows.push(pairedRow(subject, await interleave(settings.rounds, ours, () => run("ioredis_client.ts", redis))));
-      continue;
-    }
-    const alone: number[] = [];
-    for (let round = 0; round < settings.rounds; round++) alone.push(await ours());
-    rows.push({ ...soloRow(subject, alone), ...missing === undefined ? {} : { note: missing } });
+    const load = { placement, inFlight, seconds: settings.seconds, rounds: settings.rounds };
+    rows.push(await compareClients(subject, field, load, { program: "dsm_client.ts", server: config }, peer));
   }
   return rows;
 }
